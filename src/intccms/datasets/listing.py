@@ -1,0 +1,127 @@
+"""Finds the files of a dataset: in folders of listings, by pattern, or as given."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from intccms.datasets.replicas import is_remote, is_url
+from intccms.errors import ConfigError
+
+if TYPE_CHECKING:
+    from intccms.schema import Dataset
+
+__all__ = ["list_files"]
+
+_SUFFIXES = (".root", ".parquet")
+
+
+def list_files(dataset: Dataset, base_dir: str | None) -> list[str]:
+    """Return the names of a dataset's files, without repetition: patterns and folders in natural order.
+
+    Parameters
+    ----------
+    dataset
+        Its `files` and `directory` are paths, patterns, URLs or logical names.
+    base_dir
+        Folder for relative names; see ``datasets.base_dir``.
+
+    Raises
+    ------
+    ConfigError
+        If nothing is found, with the places looked at.
+    """
+    given = list(dataset.files) or ([dataset.directory] if dataset.directory else [])
+    if base_dir is not None and (not given or any(is_remote(name) for name in given)):
+        return _from_base_dir(dataset, base_dir)
+    if not given:
+        message = (
+            f"dataset {dataset.name!r} names no input: give 'directories' or 'files', or a folder that holds "
+            f"{dataset.name}_*.root as datasets.base_dir."
+        )
+        raise ConfigError(message)
+    names = [found for name in given for found in _resolve(dataset, _below(name, base_dir))]
+    return list(dict.fromkeys(names))
+
+
+def _below(name: str, base_dir: str | None) -> str:
+    if base_dir is None or is_url(name) or name.startswith("/"):
+        return name
+    return f"{base_dir.rstrip('/')}/{name}"
+
+
+def _from_base_dir(dataset: Dataset, base_dir: str) -> list[str]:
+    folder = base_dir.rstrip("/")
+    patterns = [f"{folder}/{dataset.name}_*{suffix}" for suffix in _SUFFIXES]
+    # `wjets_*.root` also matches files of a dataset `wjets_ht100`; what follows must be a file's number or part
+    own = re.compile(rf"{re.escape(dataset.name)}_[^/]*$")
+    for pattern in patterns:
+        found = [name for name in _glob(pattern) if own.search(name)]
+        numbered = [name for name in found if re.search(rf"{re.escape(dataset.name)}_\d+\.[a-z]+$", name)]
+        if found:
+            return numbered or found
+    message = (
+        f"dataset {dataset.name!r}: no file {' or '.join(patterns)}. Put its files there under that name, or leave "
+        "the dataset out with general.processes."
+    )
+    raise ConfigError(message)
+
+
+def _resolve(dataset: Dataset, name: str) -> list[str]:
+    if any(character in name for character in "*?["):
+        found = _glob(name)
+        if not found:
+            message = f"dataset {dataset.name!r}: no file matches {name!r} (looked from {Path.cwd()})."
+            raise ConfigError(message)
+        return found
+    if name.endswith(".txt"):
+        return _from_listing(dataset, Path(name))
+    if is_url(name) or not Path(name).is_dir():
+        if not is_url(name) and name == dataset.directory and not name.endswith(_SUFFIXES):
+            message = f"dataset {dataset.name!r}: there is no folder {name!r} (looked from {Path.cwd()})."
+            raise ConfigError(message)
+        return [name]
+    listings = sorted(Path(name).glob("*.txt"), key=_natural)
+    if listings:
+        return [found for listing in listings for found in _from_listing(dataset, listing)]
+    found = _glob(f"{name.rstrip('/')}/*.root") or _glob(f"{name.rstrip('/')}/*.parquet")
+    if not found:
+        message = f"dataset {dataset.name!r}: folder {name!r} holds neither listings (*.txt) nor *.root nor *.parquet."
+        raise ConfigError(message)
+    return found
+
+
+def _from_listing(dataset: Dataset, listing: Path) -> list[str]:
+    try:
+        lines = listing.read_text(encoding="utf-8").splitlines()
+    except OSError as exc:
+        message = f"dataset {dataset.name!r}: cannot read the listing {listing}: {exc}."
+        raise ConfigError(message) from exc
+    names = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    if not names:
+        message = (
+            f"dataset {dataset.name!r}: the listing {listing} is empty; it needs one file name per line."
+        )
+        raise ConfigError(message)
+    return names
+
+
+def _glob(pattern: str) -> list[str]:
+    if is_url(pattern):
+        import fsspec
+
+        protocol = pattern.partition("://")[0]
+        filesystem, path = fsspec.core.url_to_fs(pattern)
+        found = [filesystem.unstrip_protocol(one) for one in filesystem.glob(path)]
+        return sorted((one if is_url(one) else f"{protocol}://{one}" for one in found), key=_natural)
+    path = Path(pattern)
+    anchor = Path(path.anchor) if path.is_absolute() else Path()
+    relative = str(path.relative_to(path.anchor)) if path.is_absolute() else pattern
+    return sorted((str(one) for one in anchor.glob(relative)), key=_natural)
+
+
+def _natural(name: object) -> list[tuple[bool, int, str]]:
+    """Sort key under which part_2 stands before part_10."""
+    pieces = re.split(r"(\d+)", str(name))
+    return [(piece.isdigit(), int(piece) if piece.isdigit() else 0, piece) for piece in pieces]

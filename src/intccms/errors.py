@@ -1,0 +1,77 @@
+"""The tree of exceptions that intccms raises.
+
+::
+
+    IntccmsError
+    |-- ConfigError (ValueError)              the configuration is wrong; no event was read
+    |-- MissingBranchError (KeyError)         a declared branch is not in a file
+    |-- InputFileError (OSError)              an input file cannot be read, or is not what was expected
+    |   `-- NoReachableReplicaError           every redirector or replica of a file failed
+    |-- MetadataError (RuntimeError)          the metadata needed are absent, stale or contradictory
+    |-- FunctorError (RuntimeError)           a user function returned something that cannot be used
+    |-- IncompleteRunError (RuntimeError)     the run ended, but part of the input was not processed
+    |-- OutputError (OSError)                 our own output cannot be written or read
+    `-- FacilityError (RuntimeError)          workers cannot be had or do not fit
+
+Errors of users' making say what was wrong, with the value and the place, what was expected and what to do;
+the command line prints them without a traceback.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ConfigError",
+    "FacilityError",
+    "FunctorError",
+    "IncompleteRunError",
+    "InputFileError",
+    "IntccmsError",
+    "MetadataError",
+    "MissingBranchError",
+    "NoReachableReplicaError",
+    "OutputError",
+]
+
+
+class IntccmsError(Exception):
+    """Base of every error that intccms raises on purpose."""
+
+
+class ConfigError(IntccmsError, ValueError):
+    """The configuration is wrong: an unknown key, a wrong type, a contradiction."""
+
+
+class MissingBranchError(IntccmsError, KeyError):
+    """A declared branch is not in a file."""
+
+    def __str__(self) -> str:
+        """Return the message itself, where ``KeyError`` would print its ``repr``."""
+        return str(self.args[0]) if self.args else ""
+
+
+class InputFileError(IntccmsError, OSError):
+    """An input file cannot be read, or does not hold what was expected."""
+
+
+class NoReachableReplicaError(InputFileError):
+    """Every redirector or replica of a file failed."""
+
+
+class MetadataError(IntccmsError, RuntimeError):
+    """Metadata that a later stage needs are absent, stale or contradictory."""
+
+
+class FunctorError(IntccmsError, RuntimeError):
+    """A user function returned something that cannot be used."""
+
+
+class IncompleteRunError(IntccmsError, RuntimeError):
+    """The run ended, but part of the input was not processed."""
+
+
+class OutputError(IntccmsError, OSError):
+    """Our own output cannot be written or read; never a fault of the input."""
+
+
+class FacilityError(IntccmsError, RuntimeError):
+    """Workers cannot be had, or do not fit the client."""

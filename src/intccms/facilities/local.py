@@ -1,0 +1,63 @@
+"""This machine, and schedulers that run already."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, ClassVar
+
+from intccms.errors import FacilityError
+
+__all__ = ["AddressFacility", "LocalFacility"]
+
+
+class LocalFacility:
+    """A Dask cluster of processes on this machine."""
+
+    name: ClassVar[str] = "local"
+
+    def open(self, num_workers: int | None) -> tuple[Any, Any]:
+        """Start one single-threaded worker process per core, or as many as asked for."""
+        from distributed import Client, LocalCluster
+
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        cluster = LocalCluster(
+            n_workers=num_workers or cores,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address="127.0.0.1:0",
+        )
+        return Client(cluster), cluster
+
+
+class AddressFacility:
+    """A scheduler that runs already.
+
+    Parameters
+    ----------
+    address
+        Such as ``tcp://localhost:8786``.
+    """
+
+    name = "address"
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+
+    def open(self, num_workers: int | None) -> tuple[Any, None]:
+        """Connect; if a number of workers is asked for, wait until there are as many.
+
+        Raises
+        ------
+        FacilityError
+            If the scheduler does not answer, or the workers do not come.
+        """
+        from distributed import Client
+
+        try:
+            client = Client(self._address, timeout="30s")
+            if num_workers:
+                client.wait_for_workers(num_workers, timeout=60)
+        except (OSError, TypeError, ValueError) as exc:
+            message = f"cannot use the Dask scheduler at {self._address}: {exc}. Is it running, and reachable from here?"
+            raise FacilityError(message) from exc
+        return client, None

@@ -1,0 +1,9 @@
+"""How much there is: entries, identities and sums of weights of files, and the store that remembers them."""
+
+from __future__ import annotations
+
+from intccms.metadata.records import FileMetadata
+from intccms.metadata.stage import DatasetMetadata, MetadataTask, read_metadata
+from intccms.metadata.store import MetadataStore
+
+__all__ = ["DatasetMetadata", "FileMetadata", "MetadataStore", "MetadataTask", "read_metadata"]

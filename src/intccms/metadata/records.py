@@ -1,0 +1,55 @@
+"""What is known of one file."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal, Self
+
+__all__ = ["FileMetadata", "LumiRanges"]
+
+LumiRanges = dict[str, list[list[int]]]
+"""Lumi sections as golden JSON files have them: ``{run: [[first, last], ...]}``."""
+
+
+@dataclass(frozen=True)
+class FileMetadata:
+    """Facts of one file, or the reason why there are none."""
+
+    name: str
+    """As in the listing."""
+    urls: tuple[str, ...]
+    """Replicas when it was read; other ones make the record stale."""
+    state: tuple[int, int] | None = None
+    """Size and change time of a local file; others make the record stale."""
+    error: str | None = None
+    """Why the file could not be read; then nothing below is known."""
+    url: str | None = None
+    """The replica that was read."""
+    uuid: str | None = None
+    size: int | None = None
+    """[bytes]"""
+    format: str | None = None
+    """``ttree``, ``rntuple`` or ``parquet``."""
+    entries: int | None = None
+    """Entries of the event tree, which is what will be read."""
+    generated: int | None = None
+    """Generated events (simulation); more than `entries` if the file is a skim."""
+    sumw: float | None = None
+    """Sum of genWeight over the generated events (simulation)."""
+    sumw_from: Literal["Runs", "Events"] | None = None
+    """Where `sumw` comes from; ``Events`` counts only what the file still holds."""
+    lumis: LumiRanges = field(default_factory=dict)
+    """Run and lumi-section content (data)."""
+    branches: tuple[str, ...] | None = None
+    """Columns of the event tree, where they were looked at."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the facts that are set as JSON data."""
+        return {name: value for name, value in asdict(self).items() if value not in (None, {}, ())}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Self:
+        """Return the record that `to_json` made."""
+        known = {one.name for one in fields(cls)}
+        values = {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
+        return cls(**{name: value for name, value in values.items() if name in known})

@@ -1,0 +1,206 @@
+"""Brings the metadata of all datasets up to date, file by file, on any executor."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from intccms.errors import MetadataError, NoReachableReplicaError
+from intccms.metadata.reader import read_data_file, read_simulation_file
+from intccms.metadata.records import FileMetadata
+from intccms.metadata.store import MetadataStore, state_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from intccms.datasets.manager import DatasetManager
+    from intccms.datasets.replicas import SourceFile
+    from intccms.schema import Dataset
+
+__all__ = ["DatasetMetadata", "MetadataTask", "read_metadata"]
+
+logger = logging.getLogger(__name__)
+
+_SAVE_EVERY = 200
+"""Files after which the store is written: so many are read again at most after a kill."""
+
+
+@dataclass(frozen=True)
+class MetadataTask:
+    """One file to look at."""
+
+    dataset: str
+    file: SourceFile
+    tree_name: str
+    weight_branch: str | None
+    branches: bool
+
+    def __call__(self) -> tuple[MetadataTask, FileMetadata]:
+        """Return the facts of the file, or the reason why there are none; never raises for bad input."""
+        state = state_of(self.file)
+        try:
+            if self.weight_branch is None:
+                record = read_data_file(self.file, self.tree_name, branches=self.branches)
+            else:
+                record = read_simulation_file(
+                    self.file, self.tree_name, self.weight_branch, branches=self.branches
+                )
+        except Exception as exc:
+            logger.debug("metadata of %s failed:\n%s", self.file.name, traceback.format_exc())
+            record = FileMetadata(self.file.name, self.file.urls, error=f"{type(exc).__name__}: {exc}")
+        return self, replace(record, state=state)
+
+
+@dataclass(frozen=True)
+class DatasetMetadata:
+    """The facts of a dataset's files, in the order of the dataset."""
+
+    dataset: Dataset
+    files: tuple[FileMetadata, ...]
+
+    @cached_property
+    def good(self) -> tuple[FileMetadata, ...]:
+        """Files that can be read."""
+        return tuple(record for record in self.files if record.error is None)
+
+    @cached_property
+    def failed(self) -> tuple[FileMetadata, ...]:
+        """Files that cannot, with the reason."""
+        return tuple(record for record in self.files if record.error is not None)
+
+    @property
+    def entries(self) -> int:
+        """Entries of the files that can be read."""
+        return sum(record.entries or 0 for record in self.good)
+
+    @property
+    def branches(self) -> frozenset[str] | None:
+        """Columns of the first file that was looked at; None if none was."""
+        names = next((record.branches for record in self.good if record.branches is not None), None)
+        return None if names is None else frozenset(names)
+
+
+def read_metadata(
+    manager: DatasetManager,
+    store: MetadataStore,
+    run: Callable[[Sequence[MetadataTask]], Iterator[tuple[MetadataTask, FileMetadata]]],
+    *,
+    refresh: bool = True,
+) -> list[DatasetMetadata]:
+    """Return the metadata of all datasets; files that are unknown, changed or failed before are read.
+
+    Parameters
+    ----------
+    manager
+        The datasets with their files.
+    store
+        What is known already; it is kept up to date while results come in.
+    run
+        Runs tasks somewhere and yields their results in any order.
+    refresh
+        False: read nothing and use what is stored.
+
+    Raises
+    ------
+    MetadataError
+        If nothing may be read and the store does not cover the datasets.
+    NoReachableReplicaError
+        If not a single file of any dataset can be read.
+    """
+    tasks = [task for dataset in manager.datasets for task in _missing(dataset, manager, store)]
+    if tasks and not refresh:
+        _refuse(tasks, store, manager)
+    elif tasks:
+        _read_missing(tasks, store, manager, run)
+    result = [_collect(dataset, manager, store) for dataset in manager.datasets]
+    if not any(one.good for one in result):
+        raise NoReachableReplicaError(_nothing_readable(result, manager))
+    return result
+
+
+def source_key(dataset: Dataset) -> str:
+    """Return what facts of a file depend on besides the file."""
+    kind = "data" if dataset.is_data else f"simulation, weight {dataset.weight_branch}"
+    return f"tree {dataset.tree_name}, {kind}"
+
+
+def _missing(dataset: Dataset, manager: DatasetManager, store: MetadataStore) -> list[MetadataTask]:
+    files = manager.files(dataset.name)
+    key = source_key(dataset)
+    known = {file.name: store.get(dataset.name, key, file) for file in files}
+    # one file per dataset is looked at for its columns, so that a misspelt name is found before events are read
+    has_branches = any(record is not None and record.branches for record in known.values())
+    tasks = [
+        MetadataTask(dataset.name, file, dataset.tree_name, dataset.weight_branch, branches=False)
+        for file in files
+        if known[file.name] is None
+    ]
+    if not has_branches:
+        probe = tasks[0] if tasks else None
+        first = probe.file if probe else files[0]
+        looked = MetadataTask(dataset.name, first, dataset.tree_name, dataset.weight_branch, branches=True)
+        tasks = [looked, *tasks[1:]]
+    return tasks
+
+
+def _read_missing(
+    tasks: Sequence[MetadataTask],
+    store: MetadataStore,
+    manager: DatasetManager,
+    run: Callable[[Sequence[MetadataTask]], Iterator[tuple[MetadataTask, FileMetadata]]],
+) -> None:
+    pending: dict[str, list[FileMetadata]] = {}
+    try:
+        for task, record in run(tasks):
+            mine = pending.setdefault(task.dataset, [])
+            mine.append(record)
+            if len(mine) >= _SAVE_EVERY:
+                store.put(task.dataset, source_key(manager[task.dataset]), mine)
+                mine.clear()
+    finally:
+        for name, records in pending.items():
+            if records:
+                store.put(name, source_key(manager[name]), records)
+
+
+def _collect(dataset: Dataset, manager: DatasetManager, store: MetadataStore) -> DatasetMetadata:
+    key = source_key(dataset)
+    records = []
+    for file in manager.files(dataset.name):
+        record = store.get(dataset.name, key, file) or store.failed(dataset.name, key, file)
+        records.append(
+            record or FileMetadata(file.name, file.urls, error="no result came back for this file")
+        )
+    return DatasetMetadata(dataset, tuple(records))
+
+
+def _refuse(tasks: Sequence[MetadataTask], store: MetadataStore, manager: DatasetManager) -> None:
+    """Raise if files are unknown that the run needs; known failures and unread column names may stay."""
+    unknown = [
+        task
+        for task in tasks
+        if not store.get(task.dataset, source_key(manager[task.dataset]), task.file)
+        and not store.failed(task.dataset, source_key(manager[task.dataset]), task.file)
+    ]
+    if unknown:
+        message = (
+            f"general.run_metadata_generation=False, but the metadata in {store.folder} do not cover {len(unknown)} "
+            f"file(s), such as {unknown[0].file.name} of dataset {unknown[0].dataset!r}. Run once with "
+            "general.run_metadata_generation=True."
+        )
+        raise MetadataError(message)
+
+
+def _nothing_readable(result: Sequence[DatasetMetadata], manager: DatasetManager) -> str:
+    redirectors = manager.get_redirector()
+    files = [record for one in result for record in one.failed]
+    where = f" (redirectors tried: {', '.join(redirectors)})" if redirectors else ""
+    reasons = "\n".join(f"  {record.name}: {record.error}" for record in files[:3])
+    return (
+        f"none of {len(files)} input files can be read{where}:\n{reasons}\n"
+        "Check the network, the grid proxy and the names, or point datasets.base_dir to a local folder. "
+        "`intccms demo` runs without a network."
+    )

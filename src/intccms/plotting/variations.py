@@ -1,0 +1,167 @@
+"""Pages that show every systematic source of an observable relative to nominal."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from intccms.errors import ConfigError
+from intccms.plotting.annotate import add_notes, incomplete_text
+from intccms.plotting.binning import Contents, contents
+from intccms.plotting.options import apply_binning, data_processes
+from intccms.plotting.style import checked_text, cms_style, new_figure
+from intccms.schema.plotting import PlottingConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+__all__ = ["draw_variations", "relative_variations", "variations_plot"]
+
+UP, DOWN = "#bd1f01", "#3f90da"
+COLUMNS = 4
+
+
+def relative_variations(given: Contents, data_names: list[str]) -> dict[str, dict[str, NDArray[np.float64]]]:
+    """Return the total simulation of every variation divided by nominal, by source and direction.
+
+    Returns
+    -------
+    dict
+        ``{source: {"up": ratio, "down": ratio}}``, shape ``(n_bins,)`` without flow; NaN where nominal is not
+        positive.
+    """
+    simulated = [i for i, name in enumerate(given.processes) if name not in data_names]
+    totals = given.values[simulated].sum(axis=0)[:, 1:-1]
+    nominal = totals[given.variations.index("nominal")] if simulated else np.zeros(totals.shape[1:])
+    found: dict[str, dict[str, NDArray[np.float64]]] = {}
+    for name, total in zip(given.variations, totals, strict=True):
+        source, _, direction = name.rpartition("_")
+        if direction in {"up", "down"}:
+            ratio = np.full_like(nominal, np.nan)
+            np.divide(total, nominal, out=ratio, where=nominal > 0)
+            found.setdefault(source, {})[direction] = ratio
+    return found
+
+
+def variations_plot(
+    histogram: Any,
+    *,
+    plotting: PlottingConfig | None = None,
+    report: Mapping[str, Any] | None = None,
+    channel: str = "",
+    observable: str | None = None,
+) -> Figure:
+    """Draw all systematic sources of a 1-D histogram, a panel each, as ratios of the total simulation to nominal.
+
+    Parameters
+    ----------
+    histogram, plotting, report, channel, observable
+        As for `stack_plot`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        A figure that pyplot does not know of.
+
+    Raises
+    ------
+    ConfigError
+        If the histogram is not 1-D or has no variations.
+    """
+    given = contents(histogram)
+    if len(given.axes) != 1:
+        message = f"cannot draw variations of a histogram with {len(given.axes)} axes: expected one."
+        raise ConfigError(message)
+    return draw_variations(
+        given, plotting or PlottingConfig(), report, channel, observable or given.axes[0].name
+    )
+
+
+def draw_variations(
+    given: Contents, plotting: PlottingConfig, report: Mapping[str, Any] | None, channel: str, observable: str
+) -> Figure:
+    """Draw contents that are already taken out of a 1-D histogram; see `variations_plot`."""
+    given = apply_binning(given, plotting, channel, observable)
+    ratios = relative_variations(given, data_processes(report, given.processes))
+    if not ratios:
+        message = (
+            f"observable {observable!r} of channel {channel!r} has no variations but {list(given.variations)}. "
+            "Switch on general.run_systematics and fill again, or set plotting.variations to False."
+        )
+        raise ConfigError(message)
+    columns = min(COLUMNS, max(2, len(ratios)))
+    rows = math.ceil(len(ratios) / columns)
+    title = checked_text(given.axes[0].title, f"label of observable {observable!r}")
+    with cms_style():
+        figure = new_figure(4.6 * columns, 3.4 * rows + 1.6)
+        height = figure.get_figheight()
+        figure.subplots_adjust(
+            left=0.9 / figure.get_figwidth(), right=0.99, bottom=0.8 / height, top=1 - 1.0 / height,
+            hspace=0.42, wspace=0.3,
+        )  # fmt: skip
+        panels = figure.subplots(rows, columns, sharex=True, squeeze=False)
+        for panel, (source, directions) in zip(panels.flat, ratios.items(), strict=False):
+            _draw_source(panel, given.axes[0].edges, source, directions)
+        for panel in panels.flat[len(ratios) :]:
+            panel.set_axis_off()
+        for column in range(columns):  # the lowest panel of each column carries the axis
+            lowest = panels[(len(ratios) - 1 - column) // columns, column] if column < len(ratios) else None
+            if lowest is not None:
+                lowest.tick_params(labelbottom=True)
+                lowest.set_xlabel(title, fontsize=18)
+        _write_headline(figure, plotting, channel, incomplete_text(report))
+        handles = {line.get_label(): line for panel in panels.flat for line in panel.patches}
+        figure.legend(
+            handles.values(),
+            handles,
+            loc="upper right",
+            bbox_to_anchor=(1.0, 1.0 - 0.1 / height),
+            ncols=2,
+            fontsize=18,
+        )
+        add_notes(panels[(len(ratios) - 1) // columns, 0], (report or {}).get("notes", []))
+    return figure
+
+
+def _write_headline(figure: Figure, plotting: PlottingConfig, channel: str, warning: str) -> None:
+    """Write CMS, the configured text, the channel and a warning in one line above all panels."""
+    left, height = 0.9 / figure.get_figwidth(), 1.0 - 0.2 / figure.get_figheight()
+    canvas: Any = figure.canvas
+    renderer = canvas.get_renderer()
+    parts: list[tuple[str, dict[str, Any]]] = [
+        ("CMS", {"fontweight": "bold", "fontsize": 28}),
+        (
+            " ".join(part for part in ("Simulation", plotting.cms_label) if part),
+            {"fontstyle": "italic", "fontsize": 21},
+        ),
+        (channel, {"fontweight": "bold", "fontsize": 20}),
+        (warning, {"fontweight": "bold", "fontsize": 20, "color": UP}),
+    ]
+    for text, style in parts:
+        if text:
+            artist = figure.text(left, height, text, ha="left", va="top", **style)
+            left += (artist.get_window_extent(renderer).width / figure.dpi + 0.2) / figure.get_figwidth()
+
+
+def _draw_source(
+    panel: Any, edges: NDArray[np.float64], source: str, directions: dict[str, NDArray[np.float64]]
+) -> None:
+    """Draw one source; the range is symmetric about one and fits its largest shift."""
+    for direction, color in (("up", UP), ("down", DOWN)):
+        if direction in directions:
+            panel.stairs(
+                directions[direction], edges, baseline=None, color=color, linewidth=2, label=direction
+            )
+    panel.axhline(1.0, color="black", linewidth=1, linestyle="--")
+    everything = np.concatenate(list(directions.values()))
+    finite = np.abs(everything[np.isfinite(everything)] - 1.0)
+    reach = min(max(1.25 * float(finite.max(initial=0.0)), 0.01), 2.0)
+    panel.set_ylim(1.0 - reach, 1.0 + reach)
+    panel.set_xlim(edges[0], edges[-1])
+    panel.set_title(source, fontsize=17, loc="left", pad=4)
+    panel.tick_params(labelsize=14)

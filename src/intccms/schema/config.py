@@ -1,0 +1,206 @@
+"""The whole configuration: its parts, and the checks that need more than one of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Self
+
+from pydantic import Field, PrivateAttr, field_validator, model_validator
+
+from intccms.errors import ConfigError
+from intccms.schema.base import Functor, Model
+from intccms.schema.datasets import Dataset, DatasetsConfig
+from intccms.schema.digest import digest
+from intccms.schema.explain import did_you_mean
+from intccms.schema.general import GeneralConfig
+from intccms.schema.plotting import PlottingConfig
+from intccms.schema.preprocess import PreprocessConfig
+from intccms.schema.selection import Channel, GhostObservable, ObjectMask
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["Config"]
+
+
+class Config(Model):
+    """What an analysis is. Build it from a dict, or load it with `load_config`."""
+
+    general: GeneralConfig = GeneralConfig()
+    """Luminosity, executor, stage switches, filters, folders."""
+    datasets: DatasetsConfig
+    """What is read."""
+    preprocess: PreprocessConfig = PreprocessConfig()
+    """Loose event filter, chunks and columns."""
+    good_object_masks: list[ObjectMask] = []
+    """Which objects are kept, collection by collection, in order."""
+    baseline_selection: Functor | None = None
+    """Cuts that all channels share."""
+    ghost_observables: list[GhostObservable] = []
+    """Computed quantities for channels and observables, in order."""
+    channels: Annotated[list[Channel], Field(min_length=1)]
+    """Event categories with their observables."""
+    plotting: Annotated[PlottingConfig, Field(json_schema_extra={"digest": False})] = PlottingConfig()
+    """How plots look."""
+
+    _source: str | None = PrivateAttr(default=None)
+    _overrides: tuple[str, ...] = PrivateAttr(default=())
+
+    @property
+    def source(self) -> str | None:
+        """File that the configuration was loaded from, None if it was made in Python."""
+        return self._source
+
+    @property
+    def overrides(self) -> tuple[str, ...]:
+        """The ``key=value`` texts that were applied to it."""
+        return self._overrides
+
+    def note_origin(self, *, source: str | None = None, overrides: Sequence[str] = ()) -> None:
+        """Remember where the configuration comes from, for the run directory."""
+        self._source = source or self._source
+        self._overrides = (*self._overrides, *overrides)
+
+    @field_validator("channels", mode="after")
+    @classmethod
+    def _distinct_channels(cls, value: list[Channel]) -> list[Channel]:
+        names = [channel.name for channel in value]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            message = f"duplicate names {twice}: channels need distinct names"
+            raise ValueError(message)
+        return value
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        self.check()
+        return self
+
+    def check(self) -> None:
+        """Check what concerns several fields; called on construction, after overrides and before a run.
+
+        Raises
+        ------
+        ConfigError
+            For contradictory switches, luminosities that do not fit the years, and filters that name
+            nothing.
+        """
+        _check_modes(self.general)
+        _check_filter("general.channels", self.general.channels, [channel.name for channel in self.channels])
+        datasets = self.datasets.expand(self.general.weight_branch)
+        _check_filter("general.processes", self.general.processes, [one.process for one in datasets])
+        _check_lumi(self.general, self.selected_datasets())
+
+    def selected_datasets(self) -> list[Dataset]:
+        """Return the single datasets that ``general.processes`` lets pass, in configuration order."""
+        wanted = self.general.processes
+        datasets = self.datasets.expand(self.general.weight_branch)
+        return [one for one in datasets if wanted is None or one.process in wanted]
+
+    def selected_channels(self) -> list[Channel]:
+        """Return the channels that ``general.channels`` lets pass, in configuration order."""
+        wanted = self.general.channels
+        return [channel for channel in self.channels if wanted is None or channel.name in wanted]
+
+    def lumi_of(self, dataset: Dataset) -> float:
+        """Return the integrated luminosity that a simulated dataset is scaled to [pb^-1].
+
+        Raises
+        ------
+        ConfigError
+            If none is configured for its year.
+        """
+        lumi = self.general.lumi
+        if isinstance(lumi, dict):
+            if dataset.year is None and len(lumi) == 1:
+                return next(iter(lumi.values()))
+            if dataset.year not in lumi:
+                message = (
+                    f"general.lumi: no luminosity for year {dataset.year!r} of dataset {dataset.name!r}; there is "
+                    f"{sorted(lumi)}. Add general.lumi[{dataset.year!r}] in pb^-1."
+                )
+                raise ConfigError(message)
+            return lumi[dataset.year]
+        if lumi is None:
+            message = (
+                f"general.lumi: dataset {dataset.name!r} is simulation and needs a luminosity [pb^-1] to be "
+                "scaled to. Set general.lumi."
+            )
+            raise ConfigError(message)
+        return lumi
+
+    def digest(self, part: str | None = None) -> str:
+        """Return the content hash of the configuration, or of one part of it.
+
+        Parameters
+        ----------
+        part
+            Path as in overrides, such as ``channels.SR.selection``; None for the whole.
+
+        Returns
+        -------
+        str
+            sha256 in hexadecimal; it sees the source, closure values and defaults of functions, and leaves
+            out what does not change results (folders, executor, redirectors, plot options).
+        """
+        from intccms.schema.overrides import value_at
+
+        return digest(self if part is None else value_at(self, part), where=part or "")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the resolved configuration as plain JSON data; functions by name, no secrets."""
+        dumped: dict[str, Any] = self.model_dump(mode="json", warnings=False)
+        return dumped
+
+
+def _check_filter(where: str, wanted: list[str] | None, known: list[str]) -> None:
+    for name in wanted or []:
+        if name not in known:
+            near = did_you_mean(name, known)
+            message = f"{where}: {name!r} is not configured.{near} Known: {', '.join(dict.fromkeys(known))}."
+            raise ConfigError(message)
+    if wanted == []:
+        message = f"{where} is empty and would select nothing; leave it out (None) for all."
+        raise ConfigError(message)
+
+
+def _check_lumi(general: GeneralConfig, datasets: list[Dataset]) -> None:
+    years = sorted({one.year for one in datasets if one.year is not None})
+    if isinstance(general.lumi, float) and len(years) > 1:
+        message = (
+            f"general.lumi is one number ({general.lumi:g} pb^-1), but the datasets span the years {years}. "
+            "Give one luminosity per year: {year: pb^-1}."
+        )
+        raise ConfigError(message)
+
+
+_UNAVAILABLE = ("save_skimmed_output", "use_skimmed_input")
+
+
+def _check_modes(general: GeneralConfig) -> None:
+    """Refuse combinations of stage switches that contradict each other; DESIGN has the table."""
+    if general.run_plots_only:
+        return
+    if general.run_skimming and not general.save_skimmed_output and not general.use_skimmed_input:
+        message = (
+            "general.run_skimming=True without save_skimmed_output rewrites skims only to be read again: "
+            "set general.use_skimmed_input=True as well, or general.save_skimmed_output=True."
+        )
+        raise ConfigError(message)
+    if general.save_skimmed_output and general.use_skimmed_input and not general.run_skimming:
+        message = (
+            "general.save_skimmed_output=True while general.use_skimmed_input=True would write skims of skims: "
+            "set one of them to False, or general.run_skimming=True to write first and read then."
+        )
+        raise ConfigError(message)
+    analyse = general.run_analysis and general.analysis != "skip"
+    if general.run_processor and not analyse and not general.save_skimmed_output and not general.run_skimming:
+        message = (
+            "nothing to do: general.run_analysis is off (or general.analysis='skip') and no skim is written. "
+            "Set general.run_analysis=True, or general.run_processor=False to leave out the events."
+        )
+        raise ConfigError(message)
+    for name in _UNAVAILABLE:
+        if getattr(general, name):
+            message = (
+                f"general.{name}=True: not available yet; the skim filter is applied on the fly instead."
+            )
+            raise ConfigError(message)

@@ -1,0 +1,73 @@
+"""Content digests: the same for the same content, on every machine, in every process.
+
+A digest tells whether a stored result still belongs to a configuration. It sees through
+
+- data: None, numbers, text, bytes, paths (as written), dates, enums, containers, NumPy arrays, dataclasses,
+  Pydantic models, histogram axes, and any object that can be pickled, by its state. ``1``, ``1.0``, ``True``
+  and ``"1"`` differ; the order of dicts and sets does not count;
+- functions of the user: the syntax tree without comments, docstrings, annotations and layout, the defaults,
+  closure values and attributes, and all that the code refers to by name, recursively through the user's
+  modules. Constants of a module count by value, so a changed ``PT_MIN = 55`` is a changed function. Where
+  the source is not to be had, or is no longer that of the running code, the code object counts instead;
+- classes of the user: their bases, functions, constants and declared fields, as they are now;
+- functions and classes of installed packages: by the version of the distribution (of Python for the
+  standard library) and their name. Those of intccms: by its version and the sha256 of the module that
+  defines them, not of what this module imports.
+
+A Pydantic field with ``json_schema_extra={"digest": False}``, a dataclass field with
+``metadata={"digest": False}`` do not count; of an object whose class sets ``__digest_exclude__ = True`` and
+of a logger only the class does.
+Not seen are names that are computed when the code runs, the content of files that a path names, and the
+attributes that code takes from its arguments.
+"""
+
+from __future__ import annotations
+
+from intccms.errors import ConfigError
+from intccms.schema.digest.graph import GraphHasher
+from intccms.schema.digest.values import describe
+
+__all__ = ["digest", "function_digest"]
+
+
+def digest(value: object, *, where: str = "") -> str:
+    """Return the sha256 of a value's content, in hexadecimal.
+
+    Parameters
+    ----------
+    value
+        Any value; see the module for what counts.
+    where
+        The place of the value in the configuration, for error messages.
+
+    Raises
+    ------
+    ConfigError
+        If the value holds or refers to something without reproducible content (an open file, a lock, an
+        iterator, ...); the message names the place, as in ``channels[SR].selection.function > global 'LOCK'``.
+    """
+    return GraphHasher(describe, where=where).digest(value).hex()
+
+
+def function_digest(function: object, *, where: str = "") -> str:
+    """Return the sha256 of a function with all it refers to, in hexadecimal; the same as :func:`digest`.
+
+    Parameters
+    ----------
+    function
+        Anything that can be called: a function, lambda, method, ``functools.partial``, class or instance.
+    where
+        As in :func:`digest`; by default the name of the function.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be called, or as in :func:`digest`.
+    """
+    if not callable(function):
+        message = (
+            f"cannot digest {where or 'the value'} as a function: it is a '{type(function).__name__}', which cannot "
+            "be called. Use digest(value) for data."
+        )
+        raise ConfigError(message)
+    return digest(function, where=where or str(getattr(function, "__qualname__", "")))

@@ -1,0 +1,224 @@
+"""Which branches to read, from what the functors of a configuration declare, each with the reason for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from coffea.nanoevents import NanoAODSchema
+
+from intccms.errors import ConfigError, MissingBranchError
+from intccms.schema import Config, Dataset, ObjVar
+from intccms.schema.explain import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from intccms.schema.selection import GhostObservable
+
+__all__ = ["BranchList", "ColumnPlan", "Use"]
+
+_TRIGGERS = frozenset({"HLT", "L1"})
+"""Collections whose fields come and go with the menu of a run: an absent one counts as False."""
+
+_BEHAVIOUR = ("pt", "eta", "phi", "mass", "charge", "x", "y", "z")
+"""Fields that the behaviours of NanoEvents ask for when a collection is used as a whole."""
+
+_EVENT_IDS = ("run", "luminosityBlock", "event")
+
+
+@dataclass(frozen=True)
+class Use:
+    """A column that something uses."""
+
+    column: ObjVar
+    reason: str
+    """Path of the functor in the configuration."""
+    stage: int
+    """Position in the order of evaluation; ghosts serve later stages only."""
+
+
+@dataclass(frozen=True)
+class BranchList:
+    """What to read from one file."""
+
+    names: frozenset[str]
+    """Branches that functors can reach; virtual, so those never touched cost nothing."""
+    absent_triggers: tuple[str, ...]
+    """Triggers that the file lacks and that count as False."""
+
+
+@dataclass(frozen=True)
+class ColumnPlan:
+    """The columns that a configuration uses, in order of evaluation.
+
+    Parameters
+    ----------
+    config
+        The configuration with its filters applied.
+    """
+
+    config: Config
+
+    @cached_property
+    def uses(self) -> tuple[Use, ...]:
+        """Every column that is read from the input, and the functor that reads it."""
+        ghosts: dict[ObjVar, int] = {}
+        for index, ghost in enumerate(self.config.ghost_observables):
+            for name in ghost.names:
+                ghosts.setdefault(ObjVar(ghost.collection, name), _GHOST_STAGE + index)
+        collections = {column.collection for column in ghosts}
+        found = []
+        for use in _declared(self.config):
+            made = ghosts.get(use.column)
+            if made is None and use.column.field is None and use.column.collection in collections:
+                made = min(
+                    stage for column, stage in ghosts.items() if column.collection == use.column.collection
+                )
+            if made is None or made >= use.stage:
+                found.append(use)
+        return tuple(found)
+
+    def for_dataset(self, dataset: Dataset) -> tuple[Use, ...]:
+        """Return the uses of a dataset: the plan's, its generator weight, its lumi mask."""
+        extra = []
+        if dataset.weight_branch is not None:
+            extra.append(Use(ObjVar("event", dataset.weight_branch), "weight_branch", 0))
+        if dataset.lumi_mask is not None:
+            extra += [Use(ObjVar("event", name), "lumi_mask", 0) for name in _EVENT_IDS[:2]]
+        return (*extra, *self.uses)
+
+    def branches(self, available: Collection[str], dataset: Dataset, *, where: str) -> BranchList:
+        """Return the branches to read from a file.
+
+        Parameters
+        ----------
+        available
+            Columns of the file.
+        dataset
+            Decides on generator weight and lumi mask.
+        where
+            The file, for the error.
+
+        Raises
+        ------
+        MissingBranchError
+            If a declared branch is absent; it names dataset, file, the functor and the nearest names.
+        """
+        names: set[str] = {name for name in available if name in _EVENT_IDS or _is_counter(name)}
+        absent, missing = [], []
+        for use in self.for_dataset(dataset):
+            found = self._expand(use.column, available, is_data=dataset.is_data)
+            if found is None and use.column.collection in _TRIGGERS:
+                absent.append(str(use.column))
+            elif found is None:
+                missing.append(use)
+            else:
+                names |= found
+        if missing:
+            raise MissingBranchError(_explain_missing(missing, available, dataset, where))
+        return BranchList(frozenset(names), tuple(dict.fromkeys(absent)))
+
+    def unknown_to(self, samples: Collection[frozenset[str]]) -> list[Use]:
+        """Return the uses that none of several files could serve: names that are surely wrong."""
+        return [
+            use
+            for use in self.uses
+            if use.column.collection not in _TRIGGERS
+            and all(self._expand(use.column, sample, is_data=False) is None for sample in samples)
+        ]
+
+    def _expand(self, column: ObjVar, available: Collection[str], *, is_data: bool) -> set[str] | None:
+        """Return the branches behind a column, or None if the file cannot serve it."""
+        collection, field = column
+        if collection == "event":
+            if field is None:
+                return {name for name in available if "_" not in name and not _is_counter(name)}
+            return {field, f"n{field}"} & set(available) if field in available else None
+        if field is None:
+            return self._whole(collection, available, is_data=is_data)
+        branch = f"{collection}_{field}"
+        behaviour = {f"{collection}_{name}" for name in _BEHAVIOUR} & set(available)
+        if branch in available:
+            return {branch} | behaviour
+        if branch in NanoAODSchema.full_like_items and f"n{collection}" in available:
+            return behaviour
+        return None
+
+    def _whole(self, collection: str, available: Collection[str], *, is_data: bool) -> set[str] | None:
+        prefix = f"{collection}_"
+        branches = {name for name in available if name.startswith(prefix)}
+        if collection in available:
+            branches |= {collection}  # a collection without fields, such as LHEPdfWeight
+        preprocess = self.config.preprocess
+        listed = {
+            *preprocess.branches.get(collection, ()),
+            *(() if is_data else preprocess.mc_branches.get(collection, ())),
+        }
+        if collection not in preprocess.branches or not branches:
+            return branches or None
+        wanted = {prefix + field for field in listed}
+        if not preprocess.ignore_missing and not wanted <= branches:
+            lost = sorted(wanted - branches)
+            message = (
+                f"preprocess.branches lists {', '.join(lost)}, which the file does not have."
+                f"{did_you_mean(lost[0], branches)} Correct the list, or set preprocess.ignore_missing=True."
+            )
+            raise MissingBranchError(message)
+        return (wanted | {prefix + field for field in _BEHAVIOUR}) & branches
+
+
+_GHOST_STAGE = 1_000
+_CHANNEL_STAGE = 1_000_000
+
+
+def _declared(config: Config) -> Iterator[Use]:
+    def uses(columns: Collection[ObjVar], reason: str, stage: int) -> Iterator[Use]:
+        return (Use(ObjVar(*column), reason, stage) for column in columns)
+
+    skim = config.preprocess.skimming.functor()
+    if skim is not None:
+        yield from uses(skim.use, "preprocess.skimming", 1)
+    for index, mask in enumerate(config.good_object_masks):
+        yield from uses([ObjVar(mask.collection)], f"good_object_masks.{index}", 2)
+        yield from uses(mask.use, f"good_object_masks.{index}", 2)
+    if config.baseline_selection is not None:
+        yield from uses(config.baseline_selection.use, "baseline_selection", 3)
+    for index, ghost in enumerate(config.ghost_observables):
+        yield from uses(ghost.use, f"ghost_observables.{index}", _GHOST_STAGE + index)
+    for channel in config.selected_channels():
+        if channel.selection is not None:
+            yield from uses(channel.selection.use, f"channels.{channel.name}.selection", _CHANNEL_STAGE)
+        for observable in channel.observables:
+            reason = f"channels.{channel.name}.observables.{observable.name}"
+            yield from uses(observable.use, reason, _CHANNEL_STAGE)
+
+
+def check_ghost_names(ghosts: Collection[GhostObservable]) -> None:
+    """Refuse two ghost observables of the same name in the same collection.
+
+    Raises
+    ------
+    ConfigError
+        Naming the two.
+    """
+    names = [f"{ghost.collection}.{name}" for ghost in ghosts for name in ghost.names]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        message = f"ghost_observables: duplicate names {twice}; each needs its own."
+        raise ConfigError(message)
+
+
+def _is_counter(name: str) -> bool:
+    return len(name) > 1 and name[0] == "n" and name[1].isupper() and "_" not in name
+
+
+def _explain_missing(missing: list[Use], available: Collection[str], dataset: Dataset, where: str) -> str:
+    parts = []
+    for branch in dict.fromkeys(str(use.column) for use in missing):
+        reasons = ", ".join(dict.fromkeys(use.reason for use in missing if str(use.column) == branch))
+        near = did_you_mean(
+            branch.removesuffix("_*"), [*available, *{name.partition("_")[0] for name in available}]
+        )
+        parts.append(f"{branch} (read by {reasons}).{near}")
+    return f"dataset {dataset.name!r}, file {where}: no branch " + " No branch ".join(parts)

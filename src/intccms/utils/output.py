@@ -1,0 +1,108 @@
+"""The run directory: everything that one configuration produced, under fixed names."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from intccms.utils.files import atomic_path, write_atomically
+from intccms.utils.provenance import provenance
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import ModuleType
+
+__all__ = ["RunDirectory"]
+
+
+class RunDirectory:
+    """Fixed names below one folder; everything is written atomically.
+
+    Parameters
+    ----------
+    path
+        The folder; made when first written to.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def output(self) -> Path:
+        """Histograms by process, cutflow, report and configuration in one file."""
+        return self.path / "output.coffea"
+
+    @property
+    def histograms(self) -> Path:
+        """Folder of ``by_dataset.coffea`` and ``histograms.root``."""
+        return self.path / "histograms"
+
+    @property
+    def metadata(self) -> Path:
+        """Folder of the metadata store, unless the configuration names another."""
+        return self.path / "metadata"
+
+    @property
+    def plots(self) -> Path:
+        """Folder of the plots."""
+        return self.path / "plots"
+
+    @property
+    def report(self) -> Path:
+        """The run report."""
+        return self.path / "report.json"
+
+    def write_json(self, path: Path, data: Any) -> None:
+        """Write JSON data with the given name."""
+        write_atomically(path, json.dumps(data, indent=2, sort_keys=False, default=str).encode())
+
+    def write_config(
+        self,
+        resolved: Mapping[str, Any],
+        *,
+        modules: Sequence[ModuleType],
+        source: str | None,
+        overrides: Sequence[str],
+        digests: Mapping[str, str],
+    ) -> None:
+        """Keep the configuration: resolved, its modules as they were, overrides and digests.
+
+        Parameters
+        ----------
+        resolved
+            The configuration as JSON data.
+        modules
+            The user's own modules that it comes from.
+        source
+            File that exposes ``config``; a copy stands as ``config.py`` beside the results.
+        overrides
+            ``key=value`` texts that were applied.
+        digests
+            Content hashes by part.
+        """
+        folder = self.path / "config"
+        self.write_json(folder / "config.json", resolved)
+        self.write_json(folder / "overrides.json", list(overrides))
+        self.write_json(folder / "digests.json", dict(digests))
+        for module in modules:
+            file = Path(str(module.__file__))
+            parts = module.__name__.split(".")
+            name = (
+                Path(*parts, "__init__.py")
+                if file.name == "__init__.py"
+                else Path(*parts).with_suffix(file.suffix)
+            )
+            _copy(file, folder / "modules" / name)
+        if source is not None:
+            _copy(Path(source), self.path / "config.py")
+
+    def write_provenance(self, **facts: Any) -> None:
+        """Write versions, git commit, host and command, and some further facts."""
+        self.write_json(self.path / "provenance.json", {**provenance(), **facts})
+
+
+def _copy(source: Path, target: Path) -> None:
+    with atomic_path(target) as temporary:
+        shutil.copyfile(source, temporary)
