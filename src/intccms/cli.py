@@ -105,8 +105,9 @@ def _show(result: RunResult) -> None:
     console = Console()
     if result.report is not None:
         console.print(result.report)
+    data = result.output["report"]["data_processes"]
     for channel, cutflow in result.output["cutflow"].items():
-        console.print(cutflow_table(cutflow, title=f"Cutflow of {channel}"))
+        console.print(cutflow_table(cutflow, data_processes=data, title=f"Cutflow of {channel}"))
     if any(result.output["histograms"].values()):
         console.print(yields_table(result.output))
     console.print(f"\n[bold]Results[/bold] are in {result.path}")

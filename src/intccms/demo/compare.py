@@ -45,9 +45,9 @@ class Comparison:
 
     rows: tuple[Row, ...]
     data: int
-    """Candidates in data."""
+    """Selected events in data."""
     expected: float
-    """Candidates that simulation predicts for data, with the signal strength that was put in."""
+    """Selected events that simulation predicts for data, with the signal strength that was put in."""
     channel: str
     observable: str
 
@@ -75,7 +75,7 @@ class Comparison:
         """One sentence about data."""
         pull = (self.data - self.expected) / math.sqrt(self.expected) if self.expected > 0 else math.nan
         return (
-            f"Data: {self.data:,} candidates where the known mixture predicts {self.expected:,.1f} "
+            f"Data: {self.data:,} events where the mixture that was put in predicts {self.expected:,.1f} "
             f"({pull:+.1f} standard deviations)."
         )
 
@@ -123,11 +123,12 @@ def compare_with_truth(
         selected = dataset.selected
         expected = float(selected.candidates) if dataset.is_data else candidates_expected(truth, name)
         rows.append(Row(name, round(float(count)), selected.candidates, float(found), expected))
-    data = sum(row.candidates for row in rows if truth.datasets[row.process].is_data)
+    left = output["cutflow"][channel]["entries"]
+    data = sum(left[name][-1] for name, dataset in truth.datasets.items() if dataset.is_data)
     mixture = sum(
-        row.yield_true * (truth.signal_strength if row.process == "signal" else 1.0)
-        for row in rows
-        if not truth.datasets[row.process].is_data
+        truth.expected_events(name) * (truth.signal_strength if name == "signal" else 1.0)
+        for name, dataset in truth.datasets.items()
+        if not dataset.is_data
     )
     return Comparison(tuple(rows), data, mixture, channel, observable)
 

@@ -65,7 +65,7 @@ def label_cms(
         fontsize=24,
         scilocator_adjust=False,
     )
-    ax.yaxis.get_offset_text().set(horizontalalignment="right", x=-0.01)
+    ax.yaxis.get_offset_text().set(horizontalalignment="right", x=-0.02)
 
 
 def add_header(
@@ -197,14 +197,18 @@ def add_notes(ax: Axes, notes: Sequence[str], *, below: float = 0.0) -> None:
     below
         Additional distance to the axes [points].
     """
-    lines = [line for note in notes[:MAX_NOTES] for line in textwrap.wrap(note, 105)[:2]]
+    lines = [
+        line
+        for note in notes[:MAX_NOTES]
+        for line in textwrap.wrap(note, 105, max_lines=2, placeholder=" ...")
+    ]
     if len(notes) > MAX_NOTES:
         lines.append(f"... and {len(notes) - MAX_NOTES} more notes in the run report")
     if lines:
         ax.annotate(
             "\n".join(line.replace("$", r"\$") for line in lines),
             (0.0, 0.0),
-            (0.0, -72.0 - below),
+            (0.0, -82.0 - below),
             xycoords="axes fraction",
             textcoords="offset points",
             ha="left",

@@ -91,8 +91,8 @@ def draw_stack(
         figure = new_figure()
         with_ratio = plotting.ratio and numbers.has_ratio
         main, ratio = _make_axes(figure, with_ratio=with_ratio)
-        legend = _draw_main(main, numbers, plotting, colors, data_names)
         _set_range(main, numbers, plotting, y_scale)
+        legend = _draw_main(main, numbers, plotting, colors, data_names)
         _mark_flow_bins(main, numbers)
         label_cms(main, plotting, report, has_data=numbers.data is not None)
         add_header(

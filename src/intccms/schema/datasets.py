@@ -70,7 +70,7 @@ class DatasetEntry(Model):
     """Prefix for logical file names, or an ordered list that is tried in turn."""
     is_data: bool = False
     """Collision data: no generator weight, no cross-section."""
-    lumi_mask: Strings | None = None
+    lumi_mask: Strings | None = Field(default=None, json_schema_extra={"digest": "files"})
     """Certified lumi sections (golden JSON); data only."""
 
     @model_validator(mode="after")

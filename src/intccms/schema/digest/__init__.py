@@ -15,7 +15,8 @@ A digest tells whether a stored result still belongs to a configuration. It sees
   defines them, not of what this module imports.
 
 A Pydantic field with ``json_schema_extra={"digest": False}``, a dataclass field with
-``metadata={"digest": False}`` do not count; of an object whose class sets ``__digest_exclude__ = True`` and
+``metadata={"digest": False}`` do not count; of a Pydantic field with ``{"digest": "files"}`` the content of
+the files that it names does; of an object whose class sets ``__digest_exclude__ = True`` and
 of a logger only the class does.
 Not seen are names that are computed when the code runs, the content of files that a path names, and the
 attributes that code takes from its arguments.

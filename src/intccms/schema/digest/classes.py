@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import hashlib
+from pathlib import Path
 from types import FunctionType, GetSetDescriptorType, MemberDescriptorType
 from typing import Any
 
@@ -86,16 +88,32 @@ def describe_dataclass(value: Any) -> Form:
 
 
 def describe_model(value: BaseModel) -> Form:
-    """Return the form of a model: its class and fields, but those with ``json_schema_extra={"digest": False}``."""
+    """Return the form of a model: its class and fields.
+
+    A field with ``json_schema_extra={"digest": False}`` is left out; of one with ``{"digest": "files"}``, which
+    names files, their content counts and their paths do not.
+    """
     fields: dict[str, object] = {}
     for name, field in type(value).model_fields.items():
         extra = field.json_schema_extra
-        if not (isinstance(extra, dict) and extra.get("digest") is False):
-            fields[name] = getattr(value, name, leaf("missing"))
+        rule = extra.get("digest") if isinstance(extra, dict) else None
+        content = getattr(value, name, leaf("missing"))
+        if rule is not False:
+            fields[name] = _content_of_files(content) if rule == "files" else content
     parts = [class_part(value), ("", mapping("fields", fields))]
     if value.model_extra:
         parts.append(("", mapping("extra", value.model_extra)))
     return sequence("model", parts)
+
+
+def _content_of_files(value: object) -> object:
+    """Return the paths in a field with the sha256 of the files in their place."""
+    if isinstance(value, str | Path):
+        path = Path(value)
+        return leaf("file", hashlib.sha256(path.read_bytes()).hexdigest()) if path.is_file() else leaf("no file", str(path))
+    if isinstance(value, list | tuple):
+        return [_content_of_files(item) for item in value]
+    return value
 
 
 def _members(cls: type) -> dict[str, object]:
