@@ -146,6 +146,13 @@ def test_many_notes_are_counted_not_drawn(met, report):
     assert "... and 5 more notes" in small_print
 
 
+def test_a_long_note_is_wrapped_and_says_that_it_is_cut(met, report):
+    noted = report | {"notes": ["word " * 60 + "end"]}
+    lines = texts(stack_plot(met, report=noted, plotting=PlottingConfig(flow="none")))[-1].splitlines()
+    assert len(lines) == 2
+    assert lines[1].endswith("...")
+
+
 def test_rebin_and_range_apply_by_observable_and_by_channel_first(histogram_of):
     histogram = histogram_of({"mc": [0, 1, 2, 3, 4, 0]}, edges=[0, 1, 2, 3, 4])
     options = PlottingConfig(rebin={"met": 2, "SR/met": [0, 3, 4]}, x_range={"CR/met": (2, 4)})

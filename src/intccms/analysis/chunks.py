@@ -5,23 +5,26 @@ from __future__ import annotations
 import math
 import traceback
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from intccms.analysis.results import Chunk, ChunkFailure, ChunkResult
 from intccms.datasets import SourceFile, open_source
+from intccms.datasets.sources import UNREADABLE
 from intccms.errors import InputFileError
 from intccms.skimming import ColumnPlan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from intccms.analysis.processor import AnalysisProcessor
     from intccms.metadata import DatasetMetadata
     from intccms.schema import Dataset
 
-__all__ = ["ProcessChunks", "chunks_of", "group_by_file"]
+__all__ = ["ProcessChunks", "SumWeights", "chunks_of", "group_by_file"]
 
 
 def chunks_of(metadata: DatasetMetadata, chunk_size: int) -> Iterator[Chunk]:
@@ -35,7 +38,7 @@ def chunks_of(metadata: DatasetMetadata, chunk_size: int) -> Iterator[Chunk]:
         # the replica that the metadata were read from goes first: it is known to work
         urls = tuple(dict.fromkeys([record.url or record.urls[0], *record.urls]))
         file = SourceFile(record.name, urls)
-        for start, stop in zip(edges, edges[1:], strict=False):
+        for start, stop in pairwise(edges):
             yield Chunk(
                 metadata.dataset.name, index, file, metadata.dataset.tree_name, record.uuid, start, stop
             )
@@ -71,9 +74,10 @@ class ProcessChunks:
         try:
             with np.errstate(all="ignore"):  # empty chunks and divisions in user code: their NaN are counted
                 return ChunkResult(chunk, self._process(chunk))
-        except Exception as exc:
+        except Exception as exc:  # noqa: BLE001  the boundary where an error becomes a reported failure
             text = traceback.format_exc()
-            return ChunkFailure(chunk, f"{type(exc).__name__}: {exc}", text, self._sum_of_weights(chunk))
+            sumw = sum_weights(chunk, self._datasets[chunk.dataset].weight_branch)
+            return ChunkFailure(chunk, f"{type(exc).__name__}: {exc}", text, sumw)
 
     def _process(self, chunk: Chunk) -> Any:
         source = open_source(chunk.file, chunk.tree_name)
@@ -83,24 +87,41 @@ class ProcessChunks:
                 "Run again: the metadata refresh themselves."
             )
             raise InputFileError(message)
-        dataset = self._dataset(chunk)
-        plan = ColumnPlan(self.processor.config)
-        branches = plan.branches(source.branches, dataset, where=source.url)
+        dataset = self._datasets[chunk.dataset]
+        branches = self._plan.branches(source.branches, dataset, where=source.url)
         metadata = {"dataset": dataset.name, "absent_triggers": branches.absent_triggers}
         events = source.events(branches.names, chunk.start, chunk.stop, metadata)
         return self.processor.process(events)
 
-    def _dataset(self, chunk: Chunk) -> Dataset:
-        return next(one for one in self.processor.config.selected_datasets() if one.name == chunk.dataset)
+    # kept for the life of the worker: both walk through the whole configuration
+    @cached_property
+    def _plan(self) -> ColumnPlan:
+        return ColumnPlan(self.processor.config)
 
-    def _sum_of_weights(self, chunk: Chunk) -> float | None:
-        """Return what the chunk would have added to the sum of weights, if it can still be read."""
-        branch = self._dataset(chunk).weight_branch
-        if branch is None:
-            return None
-        try:
-            source = open_source(chunk.file, chunk.tree_name)
-            weights = source.arrays([branch], chunk.start, chunk.stop)[branch]
-            return float(np.sum(np.asarray(weights, dtype=np.float64)))
-        except Exception:
-            return None
+    @cached_property
+    def _datasets(self) -> dict[str, Dataset]:
+        return {one.name: one for one in self.processor.config.selected_datasets()}
+
+
+@dataclass(frozen=True)
+class SumWeights:
+    """The task that counts the generator weights of a chunk whose worker died."""
+
+    weight_branches: Mapping[str, str | None]
+    """dataset -> branch, None for data."""
+
+    def __call__(self, chunk: Chunk) -> tuple[Chunk, float | None]:
+        """Return the chunk with its sum of weights, None where it cannot be read."""
+        return chunk, sum_weights(chunk, self.weight_branches[chunk.dataset])
+
+
+def sum_weights(chunk: Chunk, branch: str | None) -> float | None:
+    """Return what a chunk would have added to the sum of weights, None if that cannot be read."""
+    if branch is None:
+        return None
+    try:
+        source = open_source(chunk.file, chunk.tree_name)
+        weights = source.arrays([branch], chunk.start, chunk.stop)[branch]
+        return float(np.sum(np.asarray(weights, dtype=np.float64)))
+    except UNREADABLE:
+        return None

@@ -25,16 +25,23 @@ class Columns:
         NanoEvents with virtual arrays.
     absent
         Triggers that the input lacks; they are False.
-    own
-        Collections that were narrowed or made, in place of those of the input.
+    narrowed
+        Collections in place of those of the input: masked ones, or with further fields.
+    made
+        Computed quantities at event level (``event``) and in new collections, by name.
     """
 
     def __init__(
-        self, events: Any, absent: frozenset[str] = frozenset(), own: Mapping[str, Any] | None = None
+        self,
+        events: Any,
+        absent: frozenset[str] = frozenset(),
+        narrowed: Mapping[str, Any] | None = None,
+        made: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         self.events = events
         self._absent = absent
-        self._own = dict(own or {})
+        self._narrowed = dict(narrowed or {})
+        self._made = {collection: dict(arrays) for collection, arrays in (made or {}).items()}
 
     def __len__(self) -> int:
         return len(self.events)
@@ -42,51 +49,58 @@ class Columns:
     def __getitem__(self, column: ObjVar) -> Any:
         """Return a column: shape ``(n_events,)``, or ``n_events * var`` for fields of collections."""
         collection, field = column
+        made = self._made.get(collection, {})
+        if field is not None and field in made:
+            return made[field]
         if collection == "event":
-            return self._event_level(field)
+            return self._whole_events() if field is None else self.events[field]
         if str(ObjVar(collection, field)) in self._absent:
             return ak.Array(np.zeros(len(self), dtype=bool))
-        objects = self._own[collection] if collection in self._own else self.events[collection]
+        if made:
+            return _collection_of(made)
+        objects = self._narrowed[collection] if collection in self._narrowed else self.events[collection]
         return objects if field is None else objects[field]
 
-    def _event_level(self, field: str | None) -> Any:
-        if field is None:
-            return self.events
-        own = self._own.get("event", {})
-        return own[field] if field in own else self.events[field]
+    def _whole_events(self) -> Any:
+        """Return the events with everything that was narrowed and made, so that no functor sees raw objects."""
+        events = self.events
+        made = {name: _collection_of(arrays) for name, arrays in self._made.items() if name != "event"}
+        for name, values in {**self._narrowed, **made, **self._made.get("event", {})}.items():
+            events = ak.with_field(events, values, name)
+        return events
 
     def call(self, functor: Functor, where: str) -> Any:
         """Call a functor with the columns it declares and its constants.
+
+        Values of `WorkerEval` among the constants, also inside lists and dicts, are computed now.
 
         Raises
         ------
         FunctorError
             If the function raises; the message names the functor, the cause is chained.
         """
-        constants = {
-            name: value() if isinstance(value, WorkerEval) else value
-            for name, value in functor.static_kwargs.items()
-        }
         arrays = [self[column] for column in functor.use]
         try:
-            return functor.function(*arrays, **constants)
+            return functor.function(*arrays, **_evaluated(functor.static_kwargs))
         except Exception as exc:
             message = f"{where} raised {type(exc).__name__}: {exc}"
             raise FunctorError(message) from exc
 
     def select(self, mask: Any) -> Self:
         """Return the columns of the events that pass a mask."""
-        own = {
-            name: {field: values[mask] for field, values in content.items()}
-            if name == "event"
-            else content[mask]
-            for name, content in self._own.items()
-        }
-        return type(self)(self.events[mask], self._absent, own)
+        return type(self)(
+            self.events[mask],
+            self._absent,
+            {name: objects[mask] for name, objects in self._narrowed.items()},
+            {
+                collection: {name: values[mask] for name, values in arrays.items()}
+                for collection, arrays in self._made.items()
+            },
+        )
 
     def replace(self, collection: str, objects: Any) -> None:
         """Put other objects in the place of a collection."""
-        self._own[collection] = objects
+        self._narrowed[collection] = objects
 
     def add(self, collection: str, names: Sequence[str], values: Sequence[Any], where: str) -> None:
         """File computed quantities under a collection.
@@ -96,21 +110,57 @@ class Columns:
         FunctorError
             If a quantity does not have one value per event (or per object, in an existing collection).
         """
+        exists = collection in self._narrowed or collection in self.events.fields
         for name, value in zip(names, values, strict=True):
-            array = ak.Array(value)
-            if len(array) != len(self):
-                message = f"{where}: {name!r} has {len(array)} elements for {len(self)} events."
-                raise FunctorError(message)
-            if collection == "event":
-                self._own.setdefault("event", {})[name] = array
-            elif collection in self._own or collection in self.events.fields:
-                self._own[collection] = _with_field(self[ObjVar(collection)], array, name, where)
+            array = self._per_event(value, name, where)
+            if exists and collection != "event":
+                objects = self[ObjVar(collection)]
+                self._narrowed[collection] = _with_field(objects, array, name, where)
             else:
-                self._own[collection] = ak.zip({name: array}, depth_limit=1)
+                self._made.setdefault(collection, {})[name] = array
+
+    def _per_event(self, value: Any, name: str, where: str) -> Any:
+        try:
+            array = ak.Array(value)
+        except (TypeError, ValueError) as exc:
+            message = f"{where}: {name!r} is {type(value).__name__}; expected an array with one element per event."
+            raise FunctorError(message) from exc
+        if len(array) != len(self):
+            message = f"{where}: {name!r} has {len(array)} elements for {len(self)} events; expected one per event."
+            raise FunctorError(message)
+        return array
+
+
+def _evaluated(value: Any) -> Any:
+    if isinstance(value, WorkerEval):
+        return value()
+    if isinstance(value, dict):
+        return {key: _evaluated(item) for key, item in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(_evaluated(item) for item in value)
+    return value
+
+
+def _collection_of(arrays: Mapping[str, Any]) -> Any:
+    """Return arrays as one collection: of objects where all are jagged alike, else of one record per event."""
+    jagged = all(array.ndim > 1 for array in arrays.values())
+    if jagged:
+        first, *others = (ak.num(array, axis=1) for array in arrays.values())
+        jagged = all(ak.array_equal(first, other) for other in others)
+    return ak.zip(dict(arrays), depth_limit=2 if jagged else 1)
 
 
 def _with_field(objects: Any, values: Any, name: str, where: str) -> Any:
-    if objects.ndim > 1 and (values.ndim < 2 or not ak.all(ak.num(values) == ak.num(objects))):
-        message = f"{where}: {name!r} needs one value per object of its collection ({objects.type.length} events * var)."
+    if objects.ndim > 1 and not _same_counts(values, objects):
+        message = (
+            f"{where}: {name!r} is {values.type}; its collection needs one value per object "
+            f"({objects.type.length} events * var)."
+        )
         raise FunctorError(message)
     return ak.with_field(objects, values, name)
+
+
+def _same_counts(values: Any, objects: Any) -> bool:
+    return values.ndim > 1 and bool(
+        ak.array_equal(ak.num(values, axis=1), ak.num(objects, axis=1), dtype_exact=False)
+    )

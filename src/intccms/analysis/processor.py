@@ -19,6 +19,7 @@ from intccms.histograms import fill, hist_axes
 from intccms.schema import Config, Dataset, Functor, ObjVar
 from intccms.selection import Cutflow, named_masks, object_mask
 from intccms.selection.lumimask import certified
+from intccms.skimming.columns import event_column
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -118,7 +119,7 @@ class AnalysisProcessor(ProcessorABC):  # type: ignore[misc,unused-ignore]
 def _generator_weights(columns: Columns, dataset: Dataset) -> NDArray[np.float64]:
     if dataset.weight_branch is None:
         return np.ones(len(columns))
-    return np.asarray(columns[ObjVar("event", dataset.weight_branch)], dtype=np.float64)
+    return np.asarray(columns[event_column(dataset.weight_branch)], dtype=np.float64)
 
 
 def _cut(

@@ -66,7 +66,7 @@ class DatasetSums:
             if key in self.histograms:
                 self.histograms[key].add(content)
             else:
-                self.histograms[key] = content
+                self.histograms[key] = content.copy()  # what is added up here must not change the other part
         self.absent_triggers |= other.absent_triggers
 
 

@@ -23,7 +23,8 @@ def list_files(dataset: Dataset, base_dir: str | None) -> list[str]:
     Parameters
     ----------
     dataset
-        Its `files` and `directory` are paths, patterns, URLs or logical names.
+        Its `files` and `directory` are paths, patterns, URLs or logical names, or listings (``*.txt``) of
+        those: one name per line, ``#`` begins a comment.
     base_dir
         Folder for relative names; see ``datasets.base_dir``.
 
@@ -33,16 +34,37 @@ def list_files(dataset: Dataset, base_dir: str | None) -> list[str]:
         If nothing is found, with the places looked at.
     """
     given = list(dataset.files) or ([dataset.directory] if dataset.directory else [])
-    if base_dir is not None and (not given or any(is_remote(name) for name in given)):
-        return _from_base_dir(dataset, base_dir)
-    if not given:
+    if not given and base_dir is None:
         message = (
             f"dataset {dataset.name!r} names no input: give 'directories' or 'files', or a folder that holds "
             f"{dataset.name}_*.root as datasets.base_dir."
         )
         raise ConfigError(message)
-    names = [found for name in given for found in _resolve(dataset, _below(name, base_dir))]
-    return list(dict.fromkeys(names))
+    names = [line for name in given for line in _from_listings(dataset, name, base_dir) or [name]]
+    if base_dir is not None and (not names or any(is_remote(name) for name in names)):
+        return _from_base_dir(dataset, base_dir)
+    return list(dict.fromkeys(found for name in names for found in _resolve(dataset, _below(name, base_dir))))
+
+
+def _from_listings(dataset: Dataset, name: str, base_dir: str | None) -> list[str]:
+    """Return the lines of a listing, or of all in a folder; nothing if the name is neither.
+
+    Listings often stand beside the configuration and not with the data, so they are looked for below ``base_dir``
+    and then from the current folder.
+    """
+    for place in dict.fromkeys((_below(name, base_dir), name)):
+        path = Path(place)
+        if is_url(place):
+            continue
+        if place.endswith(".txt") and not _is_pattern(place) and path.is_file():
+            return _read_listing(dataset, path)
+        if listings := sorted(path.glob("*.txt"), key=_natural) if path.is_dir() else []:
+            return [line for listing in listings for line in _read_listing(dataset, listing)]
+    return []
+
+
+def _is_pattern(name: str) -> bool:
+    return any(character in name for character in "*?[") and not Path(name).exists()
 
 
 def _below(name: str, base_dir: str | None) -> str:
@@ -69,22 +91,18 @@ def _from_base_dir(dataset: Dataset, base_dir: str) -> list[str]:
 
 
 def _resolve(dataset: Dataset, name: str) -> list[str]:
-    if any(character in name for character in "*?["):
+    if _is_pattern(name):
         found = _glob(name)
         if not found:
             message = f"dataset {dataset.name!r}: no file matches {name!r} (looked from {Path.cwd()})."
             raise ConfigError(message)
         return found
-    if name.endswith(".txt"):
-        return _from_listing(dataset, Path(name))
-    if is_url(name) or not Path(name).is_dir():
-        if not is_url(name) and name == dataset.directory and not name.endswith(_SUFFIXES):
-            message = f"dataset {dataset.name!r}: there is no folder {name!r} (looked from {Path.cwd()})."
-            raise ConfigError(message)
+    if is_url(name) or name.endswith(_SUFFIXES):
         return [name]
-    listings = sorted(Path(name).glob("*.txt"), key=_natural)
-    if listings:
-        return [found for listing in listings for found in _from_listing(dataset, listing)]
+    if not Path(name).is_dir():
+        kind = "listing" if name.endswith(".txt") else "file" if dataset.files else "folder"
+        message = f"dataset {dataset.name!r}: there is no {kind} {name!r} (looked from {Path.cwd()})."
+        raise ConfigError(message)
     found = _glob(f"{name.rstrip('/')}/*.root") or _glob(f"{name.rstrip('/')}/*.parquet")
     if not found:
         message = f"dataset {dataset.name!r}: folder {name!r} holds neither listings (*.txt) nor *.root nor *.parquet."
@@ -92,13 +110,13 @@ def _resolve(dataset: Dataset, name: str) -> list[str]:
     return found
 
 
-def _from_listing(dataset: Dataset, listing: Path) -> list[str]:
+def _read_listing(dataset: Dataset, listing: Path) -> list[str]:
     try:
         lines = listing.read_text(encoding="utf-8").splitlines()
-    except OSError as exc:
+    except (OSError, UnicodeDecodeError) as exc:
         message = f"dataset {dataset.name!r}: cannot read the listing {listing}: {exc}."
         raise ConfigError(message) from exc
-    names = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    names = [text for line in lines if (text := re.sub(r"(^|\s)#.*", "", line).strip())]
     if not names:
         message = (
             f"dataset {dataset.name!r}: the listing {listing} is empty; it needs one file name per line."

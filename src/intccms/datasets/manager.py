@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from intccms.datasets.listing import list_files
-from intccms.datasets.replicas import SourceFile, is_url, replicas
+from intccms.datasets.replicas import SourceFile, replicas
 from intccms.errors import ConfigError
 from intccms.schema.explain import did_you_mean
 
@@ -67,10 +67,9 @@ class DatasetManager:
         Returns
         -------
         list of str
-            Empty where names are used as they are: for local files, and whenever ``datasets.base_dir`` is a
-            local folder.
+            Empty whenever ``datasets.base_dir`` says where all datasets are.
         """
-        if self._base_dir is not None and not is_url(self._base_dir):
+        if self._base_dir is not None:
             return []
         chosen = self.datasets if name is None else [self[name]]
         return list(dict.fromkeys(url for dataset in chosen for url in dataset.redirectors))

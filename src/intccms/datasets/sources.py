@@ -14,12 +14,14 @@ import threading
 import zlib
 from collections import OrderedDict
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import awkward as ak
 import uproot
-from coffea.nanoevents import NanoAODSchema, NanoEventsFactory
+from coffea.nanoevents import NanoEventsFactory
 
+from intccms.datasets.nanoevents import Schema, TreeEvents, without_collection
 from intccms.datasets.replicas import SourceFile, is_url
 from intccms.errors import InputFileError, NoReachableReplicaError
 from intccms.schema.explain import did_you_mean
@@ -27,7 +29,7 @@ from intccms.schema.explain import did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
-__all__ = ["UNREADABLE", "EventSource", "first_replica", "open_root", "open_source"]
+__all__ = ["UNREADABLE", "EventSource", "first_replica", "forget_sources", "open_root", "open_source"]
 
 UNREADABLE = (
     OSError,
@@ -52,13 +54,6 @@ _KEPT_OPEN = 3
 """Open files per thread; a file's chunks come one after the other, so few are enough."""
 
 
-class Schema(NanoAODSchema):
-    """NanoAODSchema for restricted lists of columns and for files without event identifiers."""
-
-    warn_missing_crossrefs = False
-    error_missing_event_ids = False
-
-
 @dataclass(frozen=True)
 class EventSource:
     """An open file with events."""
@@ -73,7 +68,7 @@ class EventSource:
     """Size [bytes], None where the server does not tell."""
     branches: frozenset[str]
     """Names of the top-level columns."""
-    _events: Callable[[Collection[str], int, int], Any]
+    _events: Callable[[frozenset[str], int, int], Any]
     _arrays: Callable[[Iterable[str], int, int], dict[str, Any]]
 
     def events(self, branches: Collection[str], start: int, stop: int, metadata: Mapping[str, Any]) -> Any:
@@ -88,7 +83,7 @@ class EventSource:
         metadata
             Kept as ``events.metadata``.
         """
-        events = self._events(branches, start, stop)
+        events = self._events(frozenset(branches), start, stop)
         events.metadata.update(metadata)
         return events
 
@@ -114,6 +109,8 @@ def first_replica[T](file: SourceFile, action: Callable[[str], T]) -> T:
         except UNREADABLE as exc:
             reasons.append((url, exc))
     last = reasons[-1][1]
+    if len(reasons) == 1 and isinstance(last, InputFileError):
+        raise last
     if len(reasons) == 1:
         if isinstance(last, InputFileError):
             raise last
@@ -169,12 +166,17 @@ def _thread_cache() -> OrderedDict[Any, EventSource]:
     return cache
 
 
+def forget_sources() -> None:
+    """Drop the files that this thread keeps open."""
+    _thread_cache().clear()
+
+
 def _local_state(file: SourceFile) -> tuple[int, int] | None:
     """Return size and change time of a local file: one that was written anew is opened anew."""
     if is_url(file.urls[0]):
         return None
     try:
-        status = os.stat(file.urls[0])
+        status = Path(file.urls[0]).stat()
     except OSError:
         return None
     return status.st_size, status.st_mtime_ns
@@ -192,20 +194,9 @@ def _open_tree(url: str, tree_name: str) -> EventSource:
         has = ", ".join(names) or "nothing"
         message = f"{url} has no tree {tree_name!r}.{did_you_mean(tree_name, names)} It holds: {has}."
         raise InputFileError(message)
-    tree = directory[tree_name]
+    with without_collection():
+        tree = directory[tree_name]
     is_tree = directory.classname_of(tree_name) == "TTree"
-
-    def events(branches: Collection[str], start: int, stop: int) -> Any:
-        wanted = frozenset(branches)
-        return NanoEventsFactory.from_root(
-            directory,
-            treepath=tree_name,
-            entry_start=start,
-            entry_stop=stop,
-            schemaclass=Schema,
-            metadata={},
-            iteritems_options={"filter_name": wanted.__contains__},
-        ).events()
 
     def arrays(columns: Iterable[str], start: int, stop: int) -> dict[str, Any]:
         read: dict[str, Any] = tree.arrays(list(columns), entry_start=start, entry_stop=stop, how=dict)
@@ -218,7 +209,7 @@ def _open_tree(url: str, tree_name: str) -> EventSource:
         entries=int(tree.num_entries),
         size=directory.file.source.num_bytes,
         branches=frozenset(tree.keys(recursive=False)),
-        _events=events,
+        _events=TreeEvents(directory, tree),
         _arrays=arrays,
     )
 
@@ -238,7 +229,7 @@ def _open_parquet(url: str) -> EventSource:
         entries = int(parquet.metadata.num_rows)
         branches = frozenset(parquet.schema_arrow.names)
 
-    def events(branches: Collection[str], start: int, stop: int) -> Any:
+    def events(branches: frozenset[str], start: int, stop: int) -> Any:
         del branches  # the columns of a parquet file are found without parsing, so none are left out
         return NanoEventsFactory.from_parquet(
             url, entry_start=start, entry_stop=stop, schemaclass=Schema, metadata={}

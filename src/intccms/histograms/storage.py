@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import pickle
 from typing import TYPE_CHECKING, Any
 
 import uproot
@@ -16,6 +18,26 @@ if TYPE_CHECKING:
     from intccms.histograms.merge import HistogramSet
 
 __all__ = ["load_output", "save_histograms", "save_output"]
+
+logger = logging.getLogger(__name__)
+
+_ROOT_DIMENSIONS = 3
+_CATEGORY_AXES = 2
+"""Process and variation."""
+
+_DAMAGED = (
+    OSError,
+    EOFError,
+    ValueError,
+    RuntimeError,
+    AttributeError,
+    ImportError,
+    IndexError,
+    KeyError,
+    TypeError,
+    pickle.UnpicklingError,
+)
+"""What unpickling raises on bytes that are not a pickle, or on one of another version."""
 
 
 def save_output(path: Path, content: dict[str, Any]) -> None:
@@ -37,7 +59,7 @@ def load_output(path: Path) -> dict[str, Any]:
         raise OutputError(message)
     try:
         content: dict[str, Any] = load(str(path))
-    except (OSError, EOFError, ValueError, RuntimeError, AttributeError, ImportError) as exc:
+    except _DAMAGED as exc:
         message = f"cannot read {path}: {type(exc).__name__}: {exc}. Fill the histograms again."
         raise OutputError(message) from exc
     return content
@@ -47,7 +69,8 @@ def save_histograms(folder: Path, by_dataset: HistogramSet, by_process: Histogra
     """Write ``by_dataset.coffea`` and ``histograms.root``, atomically.
 
     In the ROOT file stands one histogram per channel, observable, process and variation, under
-    ``{channel}/{observable}/{process}/{variation}``; data have nominal only.
+    ``{channel}/{observable}/{process}/{variation}``; data have nominal only. ROOT has histograms of up to three
+    dimensions; those of more are left out, which is logged.
     """
     save_output(
         folder / "by_dataset.coffea", {"histograms": by_dataset.histograms, "entries": by_dataset.entries}
@@ -55,6 +78,16 @@ def save_histograms(folder: Path, by_dataset: HistogramSet, by_process: Histogra
     with atomic_path(folder / "histograms.root") as temporary, uproot.recreate(temporary) as file:
         for channel, observables in by_process.histograms.items():
             for observable, histogram in observables.items():
+                if histogram.ndim - _CATEGORY_AXES > _ROOT_DIMENSIONS:
+                    logger.warning(
+                        "%s/%s has %d dimensions and is not in histograms.root, for ROOT knows at most %d; "
+                        "output.coffea has it",
+                        channel,
+                        observable,
+                        histogram.ndim - _CATEGORY_AXES,
+                        _ROOT_DIMENSIONS,
+                    )
+                    continue
                 for process in histogram.axes["process"]:
                     for variation in histogram.axes["variation"]:
                         one = histogram[{"process": process, "variation": variation}]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
+
+from pydantic import TypeAdapter
 
 __all__ = ["FileMetadata", "LumiRanges"]
 
@@ -49,7 +51,12 @@ class FileMetadata:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
-        """Return the record that `to_json` made."""
-        known = {one.name for one in fields(cls)}
-        values = {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
-        return cls(**{name: value for name, value in values.items() if name in known})
+        """Return the record that `to_json` made.
+
+        Raises
+        ------
+        ValueError
+            If a fact is missing or of the wrong type.
+        """
+        record: Self = TypeAdapter(cls).validate_python(data)
+        return record

@@ -48,7 +48,7 @@ class MetadataTask:
                 record = read_simulation_file(
                     self.file, self.tree_name, self.weight_branch, branches=self.branches
                 )
-        except Exception as exc:
+        except Exception as exc:  # noqa: BLE001 - the task boundary: whatever a bad file does, it is reported
             logger.debug("metadata of %s failed:\n%s", self.file.name, traceback.format_exc())
             record = FileMetadata(self.file.name, self.file.urls, error=f"{type(exc).__name__}: {exc}")
         return self, replace(record, state=state)

@@ -94,10 +94,14 @@ class MetadataStore:
             if data["version"] != _VERSION or data["source"] != source:
                 return {}
             records = [FileMetadata.from_json(item) for item in data["files"]]
-        except (ValueError, KeyError, TypeError, AttributeError) as exc:
-            message = f"the metadata store {path} is damaged: {exc}. Remove the file; it is made anew."
+        except (OSError, ValueError, KeyError, TypeError) as exc:
+            message = f"the metadata store {path} is damaged: {_first_line(exc)}. Remove the file; it is made anew."
             raise MetadataError(message) from exc
         return {record.name: record for record in records}
+
+
+def _first_line(exc: Exception) -> str:
+    return f"{type(exc).__name__}: {exc}".splitlines()[0]
 
 
 def state_of(file: SourceFile) -> tuple[int, int] | None:

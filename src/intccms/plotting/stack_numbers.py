@@ -135,16 +135,7 @@ def stack_numbers(given: Contents, plotting: PlottingConfig, data_names: Collect
     signals = [name for name in plotting.signals if name in simulated]
     present = [name for name in given.processes if name in data_names]
     drawn, edges, flow_bins = _drawn_bins(given, plotting.flow)
-    total = _sum(drawn, stacked)
-    down, up = (np.sqrt(np.clip(total[1], 0.0, None)),) * 2
-    shifted = {
-        name: _sum(drawn, stacked, name)[0] for name in given.variations if name != "nominal" and stacked
-    }
-    if plotting.band == "stat":
-        shifted = {}
-    if shifted:
-        sys_down, sys_up = systematic_shifts(shifted, total[0])
-        down, up = np.hypot(down, sys_down), np.hypot(up, sys_up)
+    down, up, has_systematics = _band(drawn, stacked, plotting.band)
     data = _sum(drawn, present)
     data_down, data_up = poisson_errors(*data)
     outside = {}
@@ -160,13 +151,24 @@ def stack_numbers(given: Contents, plotting: PlottingConfig, data_names: Collect
         stacked=np.array([drawn.of(name)[0] for name in stacked]).reshape(len(stacked), len(edges) - 1),
         down=down,
         up=up,
-        has_systematics=bool(shifted),
+        has_systematics=has_systematics,
         signals={name: drawn.of(name)[0] for name in signals},
         data=data[0] if present else None,
         data_down=data_down,
         data_up=data_up,
         outside=outside,
     )
+
+
+def _band(given: Contents, stacked: Sequence[str], kind: str) -> tuple[Floats, Floats, bool]:
+    """Return the sizes of the band below and above the stack, and whether it holds systematic variations."""
+    values, variances = _sum(given, stacked)
+    statistical = np.sqrt(np.clip(variances, 0.0, None))
+    names = [name for name in given.variations if name != "nominal"] if stacked and kind == "total" else []
+    if not names:
+        return statistical, statistical, False
+    down, up = systematic_shifts({name: _sum(given, stacked, name)[0] for name in names}, values)
+    return np.hypot(statistical, down), np.hypot(statistical, up), True
 
 
 def _sum(given: Contents, names: Sequence[str], variation: str = "nominal") -> tuple[Floats, Floats]:

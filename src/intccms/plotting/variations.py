@@ -98,13 +98,7 @@ def draw_variations(
     rows = math.ceil(len(ratios) / columns)
     title = checked_text(given.axes[0].title, f"label of observable {observable!r}")
     with cms_style():
-        figure = new_figure(4.6 * columns, 3.4 * rows + 1.6)
-        height = figure.get_figheight()
-        figure.subplots_adjust(
-            left=0.9 / figure.get_figwidth(), right=0.99, bottom=0.8 / height, top=1 - 1.0 / height,
-            hspace=0.42, wspace=0.3,
-        )  # fmt: skip
-        panels = figure.subplots(rows, columns, sharex=True, squeeze=False)
+        figure, panels = _make_panels(rows, columns)
         for panel, (source, directions) in zip(panels.flat, ratios.items(), strict=False):
             _draw_source(panel, given.axes[0].edges, source, directions)
         for panel in panels.flat[len(ratios) :]:
@@ -120,12 +114,22 @@ def draw_variations(
             handles.values(),
             handles,
             loc="upper right",
-            bbox_to_anchor=(1.0, 1.0 - 0.1 / height),
+            bbox_to_anchor=(1.0, 1.0 - 0.1 / figure.get_figheight()),
             ncols=2,
             fontsize=18,
         )
         add_notes(panels[(len(ratios) - 1) // columns, 0], (report or {}).get("notes", []))
     return figure
+
+
+def _make_panels(rows: int, columns: int) -> tuple[Figure, Any]:
+    """Return a figure that grows with its panels, and the panels, shape ``(rows, columns)``."""
+    width, height = 4.6 * columns, 3.4 * rows + 1.6
+    figure = new_figure(width, height)
+    figure.subplots_adjust(
+        left=0.9 / width, right=0.99, bottom=0.8 / height, top=1 - 1.0 / height, hspace=0.42, wspace=0.3
+    )
+    return figure, figure.subplots(rows, columns, sharex=True, squeeze=False)
 
 
 def _write_headline(figure: Figure, plotting: PlottingConfig, channel: str, warning: str) -> None:
@@ -163,5 +167,5 @@ def _draw_source(
     reach = min(max(1.25 * float(finite.max(initial=0.0)), 0.01), 2.0)
     panel.set_ylim(1.0 - reach, 1.0 + reach)
     panel.set_xlim(edges[0], edges[-1])
-    panel.set_title(source, fontsize=17, loc="left", pad=4)
+    panel.set_title(source, fontsize=17, loc="left", pad=8)
     panel.tick_params(labelsize=14)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Annotated, Any, NamedTuple
 
@@ -65,27 +66,39 @@ class Model(BaseModel):
     )
 
     def __init__(self, /, **data: Any) -> None:
+        with self._translated_errors(data):
+            super().__init__(**data)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Assign a field after validating it; see the class. After an error the model is as it was."""
+        if name.startswith("_"):
+            super().__setattr__(name, value)
+            return
+        before, known = dict(self.__dict__), set(self.model_fields_set)
+        try:
+            with self._translated_errors({**before, name: value}):
+                super().__setattr__(name, value)
+        except (ConfigError, ValidationError):
+            # Pydantic assigns first where a validator sees the whole model
+            object.__setattr__(self, "__dict__", before)
+            object.__setattr__(self, "__pydantic_fields_set__", known)
+            raise
+
+    @classmethod
+    @contextmanager
+    def _translated_errors(cls, data: Mapping[str, Any]) -> Iterator[None]:
         # Nested models are built inside the outermost one's validation: only that one translates the
         # error, so that the whole path is known.
         depth = _validation_depth.get()
         token = _validation_depth.set(depth + 1)
         try:
-            super().__init__(**data)
+            yield
         except ValidationError as exc:
             if depth:
                 raise
-            raise ConfigError(explain(exc, type(self), data)) from None
+            raise ConfigError(explain(exc, cls, data)) from None
         finally:
             _validation_depth.reset(token)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        """Assign a field after validating it; see the class."""
-        try:
-            super().__setattr__(name, value)
-        except ValidationError as exc:
-            if _validation_depth.get():
-                raise
-            raise ConfigError(explain(exc, type(self), {name: value})) from None
 
 
 class ObjVar(NamedTuple):
@@ -120,13 +133,13 @@ class WorkerEval:
 
     __digest_exclude__ = True
 
-    def __init__(self, function: Callable[[], Any]) -> None:
+    def __init__(self, function: Any) -> None:
         if not callable(function):
             message = (
                 f"WorkerEval takes a callable, not {type(function).__name__}. Wrap the value: lambda: ..."
             )
             raise ConfigError(message)
-        self.function = function
+        self.function: Callable[[], Any] = function
 
     def __call__(self) -> Any:
         """Compute the value, here and now."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from intccms.errors import ConfigError
-from intccms.schema.base import Functor, Model
+from intccms.schema.base import Functor, Model, ObjVar
 from intccms.schema.datasets import Dataset, DatasetsConfig
 from intccms.schema.digest import digest
 from intccms.schema.explain import did_you_mean
@@ -17,7 +17,7 @@ from intccms.schema.preprocess import PreprocessConfig
 from intccms.schema.selection import Channel, GhostObservable, ObjectMask
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 __all__ = ["Config"]
 
@@ -69,10 +69,40 @@ class Config(Model):
             raise ValueError(message)
         return value
 
+    @field_validator("ghost_observables", mode="after")
+    @classmethod
+    def _distinct_ghosts(cls, value: list[GhostObservable]) -> list[GhostObservable]:
+        names = [f"{ghost.collection}.{name}" for ghost in value for name in ghost.names]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            message = f"duplicate names {twice}: ghost observables of a collection need distinct names"
+            raise ValueError(message)
+        return value
+
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
+        self._find_ghosts_with_underscores()
         self.check()
         return self
+
+    def _find_ghosts_with_underscores(self) -> None:
+        """Give ``("event", "m_tt")`` its meaning back, which reads like the field ``tt`` of a collection ``m``."""
+        ghosts = {
+            name for ghost in self.ghost_observables if ghost.collection == "event" for name in ghost.names
+        }
+        for functor in self._functors():
+            for index, column in enumerate(functor.use):
+                if column.collection != "event" and str(column) in ghosts:
+                    functor.use[index] = ObjVar("event", str(column))
+
+    def _functors(self) -> Iterator[Functor]:
+        yield from self.good_object_masks
+        if self.baseline_selection is not None:
+            yield self.baseline_selection
+        yield from self.ghost_observables
+        for channel in self.channels:
+            if channel.selection is not None:
+                yield channel.selection
+            yield from channel.observables
 
     def check(self) -> None:
         """Check what concerns several fields; called on construction, after overrides and before a run.
@@ -87,7 +117,12 @@ class Config(Model):
         _check_filter("general.channels", self.general.channels, [channel.name for channel in self.channels])
         datasets = self.datasets.expand(self.general.weight_branch)
         _check_filter("general.processes", self.general.processes, [one.process for one in datasets])
-        _check_lumi(self.general, self.selected_datasets())
+        selected = self.selected_datasets()
+        _check_lumi(self.general, selected)
+        if isinstance(self.general.lumi, dict):
+            for dataset in selected:
+                if not dataset.is_data:
+                    self.lumi_of(dataset)
 
     def selected_datasets(self) -> list[Dataset]:
         """Return the single datasets that ``general.processes`` lets pass, in configuration order."""
@@ -112,10 +147,16 @@ class Config(Model):
         if isinstance(lumi, dict):
             if dataset.year is None and len(lumi) == 1:
                 return next(iter(lumi.values()))
+            if dataset.year is None:
+                message = (
+                    f"general.lumi has the years {sorted(lumi)}, but dataset {dataset.name!r} has none. "
+                    "Give it 'years'."
+                )
+                raise ConfigError(message)
             if dataset.year not in lumi:
                 message = (
                     f"general.lumi: no luminosity for year {dataset.year!r} of dataset {dataset.name!r}; there is "
-                    f"{sorted(lumi)}. Add general.lumi[{dataset.year!r}] in pb^-1."
+                    f"{sorted(lumi)}.{did_you_mean(dataset.year, lumi)} Add general.lumi[{dataset.year!r}] in pb^-1."
                 )
                 raise ConfigError(message)
             return lumi[dataset.year]

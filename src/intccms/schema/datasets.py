@@ -155,7 +155,8 @@ class DatasetsConfig(Model):
 
     base_dir: str | None = Field(default=None, json_schema_extra={"digest": False})
     """A local folder (or URL) that holds all datasets: relative `directories` and `files` are taken below it; a
-    dataset with remote files or none is taken from ``{base_dir}/{dataset}_*.root`` (or ``.parquet``)."""
+    dataset with remote files (given or listed) or none is taken from ``{base_dir}/{dataset}_*.root`` (or
+    ``.parquet``). Redirectors do not apply."""
     max_files: int | None = Field(default=None, ge=1, json_schema_extra={"digest": False})
     """Read at most so many files of each dataset."""
     datasets: list[DatasetEntry]

@@ -5,13 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PlainSerializer
+from pydantic import AfterValidator, Field, JsonValue, PlainSerializer
 
 from intccms.schema.base import InversePicobarn, Model, YearKey
+from intccms.schema.explain import did_you_mean
 
 __all__ = ["GeneralConfig"]
 
-_not_in_digest = {"digest": False}
+_not_in_digest: dict[str, JsonValue] = {"digest": False}
+_EXECUTORS = ("iterative", "futures", "dask")
+
+
+def _known_executor(value: Any) -> Any:
+    if value in _EXECUTORS or (not isinstance(value, str) and callable(value)):
+        return value
+    near = did_you_mean(value, _EXECUTORS) if isinstance(value, str) else ""
+    message = (
+        f"should be {', '.join(map(repr, _EXECUTORS))} or a coffea executor object, not {value!r}.{near}"
+    )
+    raise ValueError(message)
 
 
 class GeneralConfig(Model):
@@ -23,11 +35,12 @@ class GeneralConfig(Model):
     """Branch with the generator weight of simulated events; a dataset may name another."""
 
     executor: Annotated[
-        Literal["iterative", "futures", "dask"] | Any,
+        Any,
+        AfterValidator(_known_executor),
         PlainSerializer(
             lambda value: value if isinstance(value, str) else type(value).__name__, when_used="json"
         ),
-        Field(json_schema_extra={**_not_in_digest, "enum": ["iterative", "futures", "dask"]}),
+        Field(json_schema_extra={**_not_in_digest, "enum": [*_EXECUTORS]}),
     ] = "dask"
     """Where chunks run: one after the other, local processes, or Dask (a local cluster if no client is given).
     In Python also any coffea executor object."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,10 +54,11 @@ def _import(source: str) -> ModuleType:
         return importlib.import_module("intccms.demo.config")
     path = Path(source)
     if path.suffix == ".py" or path.is_dir() or "/" in source:
-        return _import_file(path)
+        return _import_file(path.resolve())
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
+    _forget_outdated(Path(here))
     importlib.invalidate_caches()
     try:
         spec = importlib.util.find_spec(source)
@@ -68,33 +70,109 @@ def _import(source: str) -> ModuleType:
             "and no such file. Give a module, a .py file, or 'demo'."
         )
         raise ConfigError(message)
-    return importlib.import_module(source)
+    return _import_module(source, source)
 
 
 def _import_file(path: Path) -> ModuleType:
-    path = path.resolve()
+    """Import a file under the name that it has in its package, if it is in one."""
     if path.is_dir():
         path /= "__init__.py"
     if not path.is_file():
         message = f"no configuration file {path}. Give a module, a .py file, or 'demo'."
         raise ConfigError(message)
-    # The folder above the outermost package goes on the path, so that relative imports and neighbours work.
+    # The folder above the outermost package goes first on the path, so that its neighbours can be imported.
     root, name = path.parent, path.stem
     parts = [] if name == "__init__" else [name]
     while (root / "__init__.py").is_file():
         parts.insert(0, root.name)
         root = root.parent
     name = ".".join(parts)
-    if str(root) not in sys.path:
-        sys.path.insert(0, str(root))
-    known = sys.modules.get(name)
-    if known is not None and getattr(known, "__file__", None) != str(path):
-        if len(parts) > 1 or known.__spec__ is None or name in sys.stdlib_module_names:
-            message = f"{path}: the module name {name!r} is taken by {known.__file__}; rename one of the two."
-            raise ConfigError(message)
-        del sys.modules[name]
+    if str(root) in sys.path:
+        sys.path.remove(str(root))
+    sys.path.insert(0, str(root))
+    _forget_namesakes(root)
+    _forget_outdated(root)
+    known = sys.modules.get(parts[0])
+    if known is not None and Path(getattr(known, "__file__", None) or "").parent not in {
+        root,
+        root / parts[0],
+    }:
+        taken = getattr(known, "__file__", None) or "Python itself"
+        message = f"{path}: the module name {parts[0]!r} is taken by {taken}. Rename one of the two."
+        raise ConfigError(message)
     importlib.invalidate_caches()
-    return importlib.import_module(name)
+    return _import_module(name, str(path))
+
+
+def _import_module(name: str, source: str) -> ModuleType:
+    try:
+        module = importlib.import_module(name)
+    except Exception as exc:
+        message = f"{source} cannot be imported: {type(exc).__name__}: {exc}{_place_of(exc)}"
+        raise ConfigError(message) from exc
+    _note_states()
+    return module
+
+
+def _place_of(exc: Exception) -> str:
+    """Return where the user's code raised, in brackets."""
+    if isinstance(exc, SyntaxError):
+        return ""  # says so itself
+    frames = [
+        frame for frame in traceback.extract_tb(exc.__traceback__) if not frame.filename.startswith("<frozen")
+    ]
+    return f" ({frames[-1].filename}, line {frames[-1].lineno})" if len(frames) > 1 else ""
+
+
+_states: dict[str, tuple[str, int, int]] = {}
+"""File, change time [ns] and size [bytes] of the users' modules, as they were when they were imported."""
+
+
+def _note_states() -> None:
+    for name, module in list(sys.modules.items()):
+        if name != "__main__" and is_users(module) and name not in _states and (state := _state_of(module)):
+            _states[name] = state
+
+
+def _state_of(module: ModuleType) -> tuple[str, int, int] | None:
+    file = str(module.__file__)
+    try:
+        status = Path(file).stat()
+    except OSError:
+        return None
+    return file, status.st_mtime_ns, status.st_size
+
+
+def _forget_namesakes(root: Path) -> None:
+    """Let go of the users' modules of other folders that have the name of one in this folder.
+
+    Analyses have a ``config.py`` and a ``cuts.py`` each; the second one must not get the first one's.
+    """
+    for name, module in list(sys.modules.items()):
+        if "." in name or name == "__main__" or not is_users(module):
+            continue
+        there = Path(str(module.__file__)).resolve()
+        here = [path for path in (root / f"{name}.py", root / name / "__init__.py") if path.is_file()]
+        if here and there not in here:
+            _forget(name)
+
+
+def _forget_outdated(root: Path) -> None:
+    """Let go of all modules of a folder if one of them has changed since it was imported.
+
+    A cut that was changed in an editor must count when the configuration is loaded again in a notebook.
+    """
+    below = {name: state for name, state in _states.items() if Path(state[0]).is_relative_to(root)}
+    current = {name: sys.modules[name] for name in below if name in sys.modules}
+    if any(_state_of(module) != below[name] for name, module in current.items()):
+        for name in current:
+            _forget(name)
+
+
+def _forget(name: str) -> None:
+    for one in [one for one in sys.modules if one == name or one.startswith(f"{name}.")]:
+        del sys.modules[one]
+        _states.pop(one, None)
 
 
 def config_modules(config: Config) -> list[ModuleType]:

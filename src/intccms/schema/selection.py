@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from numbers import Real
 from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
@@ -62,14 +63,19 @@ class Axis(Model):
 
 def check_binning(value: Any) -> Any:
     """Return a binning as it was given, if lists of edges increase and are finite; else raise ValueError."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()  # a NumPy array
     if isinstance(value, list | tuple):
+        if wrong := [edge for edge in value if type(edge) is bool or not isinstance(edge, Real)]:
+            message = f"edges must be numbers, not {wrong[0]!r}"
+            raise ValueError(message)
         edges = [float(edge) for edge in value]
         if not all(math.isfinite(edge) for edge in edges):
             message = f"edges must be finite numbers, not {edges}"
             raise ValueError(message)
         for low, high in pairwise(edges):
             if not high > low:
-                message = f"edges must increase, but {high:g} follows {low:g}"
+                message = f"edges must increase, but {high:g} follows {low:g}: sort them, without repetition"
                 raise ValueError(message)
         return edges
     return value

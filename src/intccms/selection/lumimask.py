@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from intccms.errors import ConfigError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["certified"]
+__all__ = ["certified", "check_golden_json"]
 
 
 def certified(path: str, runs: Any, sections: Any) -> NDArray[np.bool_]:
@@ -22,7 +23,7 @@ def certified(path: str, runs: Any, sections: Any) -> NDArray[np.bool_]:
     Parameters
     ----------
     path
-        Golden JSON, ``{"run": [[first, last], ...]}``.
+        Golden JSON, ``{"run": [[first, last], ...]}``, both ends included.
     runs, sections
         ``run`` and ``luminosityBlock`` of the events.
 
@@ -38,13 +39,40 @@ def certified(path: str, runs: Any, sections: Any) -> NDArray[np.bool_]:
     return np.asarray(mask(np.asarray(runs), np.asarray(sections)), dtype=bool)
 
 
+def check_golden_json(path: str) -> None:
+    """Check that a file is a golden JSON, without the library that applies it.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be read, or is not ``{"run": [[first, last], ...]}``.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as exc:
+        message = f"lumi mask {path!r} cannot be read: {type(exc).__name__}: {exc}. Correct lumi_mask."
+        raise ConfigError(message) from exc
+    ranges = content.items() if isinstance(content, dict) else [("", None)]
+    for run, sections in ranges:
+        if not run.isdigit() or not _are_ranges(sections):
+            message = (
+                f"lumi mask {path!r} is no golden JSON: run {run!r} has {str(sections)[:60]!r}; expected "
+                '{"run": [[first, last], ...]}. Correct lumi_mask.'
+            )
+            raise ConfigError(message)
+
+
+def _are_ranges(sections: Any) -> bool:
+    return isinstance(sections, list) and all(
+        isinstance(pair, list) and len(pair) == 2 and all(isinstance(one, int) for one in pair)
+        for pair in sections
+    )
+
+
 @lru_cache(maxsize=16)
 def _load(path: str, state: tuple[int, int] | None) -> Any:
     del state  # part of the key: a file that was written anew is read anew
+    check_golden_json(path)
     from coffea.lumi_tools import LumiMask  # compiles for 5 s on import
 
-    try:
-        return LumiMask(path)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as exc:
-        message = f"lumi mask {path}: cannot be read as golden JSON ({type(exc).__name__}: {exc})."
-        raise ConfigError(message) from exc
+    return LumiMask(path)

@@ -52,11 +52,8 @@ def _event_mask(mask: Any, length: int, where: str) -> NDArray[np.bool_]:
     if len(array) != length:
         message = f"{where} returned {len(array)} booleans for {length} events; expected one per event."
         raise FunctorError(message)
-    filled = np.asarray(ak.fill_none(array, value=False))
-    if filled.dtype != np.bool_:
-        message = f"{where} returned values of type {filled.dtype}; expected booleans. Write the comparison, such as x > 0."
-        raise FunctorError(message)
-    return filled
+    _check_boolean(array, ak.type(array).content, where)
+    return np.asarray(ak.fill_none(array, value=False), dtype=np.bool_)
 
 
 def object_mask(mask: Any, objects: Any, where: str) -> Any:
@@ -65,7 +62,7 @@ def object_mask(mask: Any, objects: Any, where: str) -> Any:
     Parameters
     ----------
     mask
-        Booleans of shape ``n_events * var``.
+        Booleans of shape ``n_events * var``; None counts as False, also in the place of a whole event.
     objects
         The collection, same shape.
     where
@@ -74,26 +71,50 @@ def object_mask(mask: Any, objects: Any, where: str) -> Any:
     Raises
     ------
     FunctorError
-        If the mask is not jagged and boolean, or its counts differ from the collection's.
+        If the mask is not jagged and boolean, its counts differ from the collection's, or the collection has
+        one object per event and cannot be narrowed.
     """
-    array = _as_array(mask, where)
-    if array.ndim != 2 or not ak.all(ak.num(array) == ak.num(objects)):
-        message = f"{where} returned {array.type}; expected one boolean per object ({ak.num(objects, axis=0)} events * var)."
+    if objects.ndim < 2:
+        message = f"{where}: the collection has exactly one object per event ({objects.type.length} events); cut on events instead."
         raise FunctorError(message)
-    filled = ak.fill_none(array, value=False, axis=-1)
-    if len(filled) and ak.type(ak.flatten(filled)).content != ak.types.NumpyType("bool"):
+    array = _as_array(mask, where)
+    counts = ak.to_numpy(ak.num(objects, axis=1))
+    if array.ndim != 2 or len(array) != len(counts):
+        raise FunctorError(_does_not_fit(array, len(counts), where))
+    _check_boolean(array, ak.type(ak.flatten(array, axis=1)).content, where)
+    whole = _without_missing_events(ak.from_regular(array, axis=1), counts)
+    if not np.array_equal(ak.to_numpy(ak.num(whole, axis=1)), counts):
+        raise FunctorError(_does_not_fit(array, len(counts), where))
+    return ak.values_astype(ak.fill_none(whole, value=False, axis=1), np.bool_)
+
+
+def _without_missing_events(array: Any, counts: NDArray[np.int64]) -> Any:
+    """Return a mask with False for all objects of the events of which it says None as a whole."""
+    missing = ak.to_numpy(ak.is_none(array, axis=0))
+    if not missing.any():
+        return ak.drop_none(array, axis=0)  # removes the option from the type
+    sizes = np.where(missing, counts, 0)
+    nothing = ak.unflatten(np.zeros(int(sizes.sum()), dtype=bool), sizes)
+    return ak.concatenate([ak.fill_none(array, [], axis=0), nothing], axis=1)
+
+
+def _does_not_fit(array: Any, length: int, where: str) -> str:
+    return f"{where} returned {array.type}; expected one boolean per object ({length} events * var)."
+
+
+def _check_boolean(array: Any, kind: Any, where: str) -> None:
+    """Raise unless a type is boolean, optional or not; nothing at all (no event, only None) passes."""
+    if isinstance(kind, ak.types.OptionType):
+        kind = kind.content
+    is_boolean = isinstance(kind, ak.types.NumpyType) and kind.primitive == "bool"
+    if not is_boolean and not isinstance(kind, ak.types.UnknownType):
         message = f"{where} returned {array.type}; expected booleans. Write the comparison, such as x > 0."
         raise FunctorError(message)
-    return filled
 
 
 def _as_array(value: Any, where: str) -> Any:
     try:
-        array = ak.Array(value)
+        return ak.Array(value)
     except (TypeError, ValueError) as exc:
         message = f"{where} returned {type(value).__name__}; expected an array of booleans."
         raise FunctorError(message) from exc
-    if not hasattr(array, "ndim"):
-        message = f"{where} returned {type(value).__name__}; expected an array of booleans."
-        raise FunctorError(message)
-    return array

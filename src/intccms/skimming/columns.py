@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -13,11 +13,11 @@ from intccms.schema import Config, Dataset, ObjVar
 from intccms.schema.explain import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from intccms.schema.selection import GhostObservable
 
-__all__ = ["BranchList", "ColumnPlan", "Use"]
+__all__ = ["BranchList", "ColumnPlan", "Use", "check_ghost_names", "event_column"]
 
 _TRIGGERS = frozenset({"HLT", "L1"})
 """Collections whose fields come and go with the menu of a run: an absent one counts as False."""
@@ -37,6 +37,8 @@ class Use:
     """Path of the functor in the configuration."""
     stage: int
     """Position in the order of evaluation; ghosts serve later stages only."""
+    optional: bool = False
+    """A whole collection with ghost observables: the input may hold it as well, or not."""
 
 
 @dataclass(frozen=True)
@@ -68,15 +70,13 @@ class ColumnPlan:
         for index, ghost in enumerate(self.config.ghost_observables):
             for name in ghost.names:
                 ghosts.setdefault(ObjVar(ghost.collection, name), _GHOST_STAGE + index)
-        collections = {column.collection for column in ghosts}
         found = []
         for use in _declared(self.config):
-            made = ghosts.get(use.column)
-            if made is None and use.column.field is None and use.column.collection in collections:
-                made = min(
-                    stage for column, stage in ghosts.items() if column.collection == use.column.collection
-                )
-            if made is None or made >= use.stage:
+            collection, field = use.column
+            if field is None:
+                made = [stage for column, stage in ghosts.items() if column.collection == collection]
+                found.append(replace(use, optional=any(stage < use.stage for stage in made)))
+            elif ghosts.get(use.column, use.stage) >= use.stage:
                 found.append(use)
         return tuple(found)
 
@@ -84,7 +84,7 @@ class ColumnPlan:
         """Return the uses of a dataset: the plan's, its generator weight, its lumi mask."""
         extra = []
         if dataset.weight_branch is not None:
-            extra.append(Use(ObjVar("event", dataset.weight_branch), "weight_branch", 0))
+            extra.append(Use(event_column(dataset.weight_branch), "weight_branch", 0))
         if dataset.lumi_mask is not None:
             extra += [Use(ObjVar("event", name), "lumi_mask", 0) for name in _EVENT_IDS[:2]]
         return (*extra, *self.uses)
@@ -107,66 +107,83 @@ class ColumnPlan:
             If a declared branch is absent; it names dataset, file, the functor and the nearest names.
         """
         names: set[str] = {name for name in available if name in _EVENT_IDS or _is_counter(name)}
-        absent, missing = [], []
+        absent: list[str] = []
+        missing: dict[str, list[str]] = {}
         for use in self.for_dataset(dataset):
-            found = self._expand(use.column, available, is_data=dataset.is_data)
-            if found is None and use.column.collection in _TRIGGERS:
+            found, lost = self._expand(use.column, available, is_data=dataset.is_data)
+            names |= found
+            if lost and _is_trigger(use.column):
                 absent.append(str(use.column))
-            elif found is None:
-                missing.append(use)
-            else:
-                names |= found
+            elif not use.optional:
+                for branch in lost:
+                    missing.setdefault(branch, []).append(use.reason)
         if missing:
             raise MissingBranchError(_explain_missing(missing, available, dataset, where))
         return BranchList(frozenset(names), tuple(dict.fromkeys(absent)))
 
-    def unknown_to(self, samples: Collection[frozenset[str]]) -> list[Use]:
-        """Return the uses that none of several files could serve: names that are surely wrong."""
-        return [
-            use
-            for use in self.uses
-            if use.column.collection not in _TRIGGERS
-            and all(self._expand(use.column, sample, is_data=False) is None for sample in samples)
-        ]
+    def unknown_to(self, samples: Collection[tuple[frozenset[str], bool]]) -> list[tuple[str, Use]]:
+        """Return branches that none of several files has, each with what uses it: names that are surely wrong.
 
-    def _expand(self, column: ObjVar, available: Collection[str], *, is_data: bool) -> set[str] | None:
-        """Return the branches behind a column, or None if the file cannot serve it."""
+        Parameters
+        ----------
+        samples
+            The columns of each file, and whether it holds collision data.
+        """
+        unknown = []
+        for use in self.uses:
+            if use.optional or _is_trigger(use.column):
+                continue
+            lost = [set(self._expand(use.column, names, is_data=is_data)[1]) for names, is_data in samples]
+            unknown += [(branch, use) for branch in sorted(set.intersection(*lost))] if lost else []
+        return unknown
+
+    def _expand(
+        self, column: ObjVar, available: Collection[str], *, is_data: bool
+    ) -> tuple[set[str], tuple[str, ...]]:
+        """Return the branches behind a column, and those among them that the file lacks."""
         collection, field = column
-        if collection == "event":
-            if field is None:
-                return {name for name in available if "_" not in name and not _is_counter(name)}
-            return {field, f"n{field}"} & set(available) if field in available else None
         if field is None:
             return self._whole(collection, available, is_data=is_data)
+        if collection == "event":
+            if field not in available:
+                return set(), (field,)
+            return {field, f"n{field}"} & set(available), ()
         branch = f"{collection}_{field}"
         behaviour = {f"{collection}_{name}" for name in _BEHAVIOUR} & set(available)
         if branch in available:
-            return {branch} | behaviour
+            return {branch} | behaviour, ()
         if branch in NanoAODSchema.full_like_items and f"n{collection}" in available:
-            return behaviour
-        return None
+            return behaviour, ()
+        return set(), (branch,)
 
-    def _whole(self, collection: str, available: Collection[str], *, is_data: bool) -> set[str] | None:
-        prefix = f"{collection}_"
-        branches = {name for name in available if name.startswith(prefix)}
-        if collection in available:
-            branches |= {collection}  # a collection without fields, such as LHEPdfWeight
-        preprocess = self.config.preprocess
-        listed = {
-            *preprocess.branches.get(collection, ()),
-            *(() if is_data else preprocess.mc_branches.get(collection, ())),
-        }
-        if collection not in preprocess.branches or not branches:
-            return branches or None
-        wanted = {prefix + field for field in listed}
-        if not preprocess.ignore_missing and not wanted <= branches:
-            lost = sorted(wanted - branches)
-            message = (
-                f"preprocess.branches lists {', '.join(lost)}, which the file does not have."
-                f"{did_you_mean(lost[0], branches)} Correct the list, or set preprocess.ignore_missing=True."
-            )
-            raise MissingBranchError(message)
-        return (wanted | {prefix + field for field in _BEHAVIOUR}) & branches
+    def _whole(
+        self, collection: str, available: Collection[str], *, is_data: bool
+    ) -> tuple[set[str], tuple[str, ...]]:
+        prefix = "" if collection == "event" else f"{collection}_"
+        if collection == "event":
+            branches = {name for name in available if "_" not in name and not _is_counter(name)}
+        else:
+            # a branch of the collection's very name: one without fields, such as LHEPdfWeight
+            branches = {name for name in available if name.startswith(prefix) or name == collection}
+        if not branches:
+            return set(), (str(ObjVar(collection)),)
+        listed = self.config.preprocess.branches.get(collection)
+        if listed is None:
+            return branches, ()
+        simulated = [] if is_data else self.config.preprocess.mc_branches.get(collection, [])
+        wanted = {prefix + field for field in (*listed, *simulated)}
+        lost = () if self.config.preprocess.ignore_missing else tuple(sorted(wanted - branches))
+        return (wanted | {prefix + field for field in _BEHAVIOUR}) & branches, lost
+
+
+def event_column(branch: str) -> ObjVar:
+    """Return where NanoEvents files a branch: ``Generator_weight`` is the field ``weight`` of ``Generator``."""
+    collection, _, field = branch.partition("_")
+    return ObjVar(collection, field) if field else ObjVar("event", branch)
+
+
+def _is_trigger(column: ObjVar) -> bool:
+    return column.collection in _TRIGGERS and column.field is not None
 
 
 _GHOST_STAGE = 1_000
@@ -213,12 +230,15 @@ def _is_counter(name: str) -> bool:
     return len(name) > 1 and name[0] == "n" and name[1].isupper() and "_" not in name
 
 
-def _explain_missing(missing: list[Use], available: Collection[str], dataset: Dataset, where: str) -> str:
+def _explain_missing(
+    missing: Mapping[str, Sequence[str]], available: Collection[str], dataset: Dataset, where: str
+) -> str:
+    names = [*available, *{name.partition("_")[0] for name in available}]
     parts = []
-    for branch in dict.fromkeys(str(use.column) for use in missing):
-        reasons = ", ".join(dict.fromkeys(use.reason for use in missing if str(use.column) == branch))
-        near = did_you_mean(
-            branch.removesuffix("_*"), [*available, *{name.partition("_")[0] for name in available}]
-        )
-        parts.append(f"{branch} (read by {reasons}).{near}")
-    return f"dataset {dataset.name!r}, file {where}: no branch " + " No branch ".join(parts)
+    for branch, reasons in missing.items():
+        near = did_you_mean(branch.removesuffix("_*"), names)
+        parts.append(f"no branch {branch} (read by {', '.join(dict.fromkeys(reasons))}).{near}")
+    return (
+        f"dataset {dataset.name!r}, file {where}: {' '.join(parts)} Correct the name, or leave the dataset out with "
+        "general.processes; preprocess.ignore_missing=True leaves out listed fields that a file lacks."
+    )

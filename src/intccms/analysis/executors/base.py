@@ -1,0 +1,76 @@
+"""What an executor is, and the simplest one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import cloudpickle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+__all__ = ["Executor", "Iterative", "Lost", "unpickled"]
+
+
+@dataclass(frozen=True)
+class Lost:
+    """Stands in for the result of a task that never came back."""
+
+    item: Any
+    reason: str
+
+
+class Executor(Protocol):
+    """Runs a function over items somewhere."""
+
+    @property
+    def workers(self) -> int:
+        """How many items run at a time."""
+        ...
+
+    def map(
+        self, function: Callable[[Any], Any], items: Sequence[Any], *, width: int | None = None
+    ) -> Iterator[Any]:
+        """Yield ``function(item)`` for all items, in any order, or `Lost` in the place of a result.
+
+        Parameters
+        ----------
+        function, items
+            Both must be picklable.
+        width
+            Run at most so many at a time; None for as many as there are workers.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release workers that the executor started itself."""
+        ...
+
+
+@dataclass
+class Iterative:
+    """One item after the other, in this process."""
+
+    workers: int = 1
+
+    def map(
+        self, function: Callable[[Any], Any], items: Sequence[Any], *, width: int | None = None
+    ) -> Iterator[Any]:
+        """Yield results in order."""
+        del width
+        return (function(item) for item in items)
+
+    def close(self) -> None:
+        """There is nothing to release."""
+
+
+_kept: dict[str, tuple[bytes, Any]] = {}
+
+
+def unpickled(payload: bytes) -> Any:
+    """Return the function that a pickle holds, unpickled once per worker process."""
+    known = _kept.get("last")
+    if known is None or known[0] != payload:
+        known = _kept["last"] = (payload, cloudpickle.loads(payload))
+    return known[1]

@@ -1,0 +1,69 @@
+"""Executor objects of coffea, called as ``executor(items, function, accumulator)``."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import cloudpickle
+
+from intccms.analysis.executors.base import Lost, unpickled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+__all__ = ["Coffea"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Coffea:
+    """Any executor object of coffea."""
+
+    executor: Any
+
+    @property
+    def workers(self) -> int:
+        """Workers of the executor, as far as it tells."""
+        return int(getattr(self.executor, "workers", None) or os.cpu_count() or 1)
+
+    def map(
+        self, function: Callable[[Any], Any], items: Sequence[Any], *, width: int | None = None
+    ) -> Iterator[Any]:
+        """Yield results once all are there: these executors hand over their sum.
+
+        With a `width`, each item is a call of its own, so that an executor that fails as a whole when a worker
+        dies fails for that item only.
+        """
+        payload = cloudpickle.dumps(function)
+        numbered = list(enumerate(items))
+        for batch in [numbered] if width is None else [[one] for one in numbered]:
+            yield from self._call(payload, batch)
+
+    def _call(self, payload: bytes, numbered: list[tuple[int, Any]]) -> Iterator[Any]:
+        executor = self.executor.copy(desc="chunks", unit="chunk", compression=None)
+        reason = "the executor returned no result for it"
+        try:
+            summed, _ = executor(numbered, _Keyed(payload), {})
+        except Exception as exc:  # noqa: BLE001  whatever a worker's death looks like in this executor
+            logger.warning("%s failed: %s: %s", type(executor).__name__, type(exc).__name__, exc)
+            summed, reason = {}, f"{type(executor).__name__} failed: {type(exc).__name__}: {exc}"
+        for index, item in numbered:
+            yield summed[index] if index in summed else Lost(item, reason)
+
+    def close(self) -> None:
+        """Leave the executor alone: it belongs to the caller."""
+
+
+@dataclass(frozen=True)
+class _Keyed:
+    """Returns results under the number of their item, so that adding them up keeps them apart."""
+
+    payload: bytes
+
+    def __call__(self, numbered: tuple[int, Any]) -> dict[int, Any]:
+        index, item = numbered
+        return {index: unpickled(self.payload)(item)}

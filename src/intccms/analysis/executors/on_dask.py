@@ -1,0 +1,82 @@
+"""Dask workers: those of a client, or of a local cluster that starts with the first use."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import cloudpickle
+
+from intccms.analysis.executors.base import Lost, unpickled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+__all__ = ["Dask"]
+
+
+@dataclass
+class Dask:
+    """Runs tasks with a Dask client; a task of which workers die, as Dask counts, is `Lost`."""
+
+    client: Any
+    _own: ExitStack = field(default_factory=ExitStack)
+    """Closes the local cluster, if one was started for this executor."""
+
+    @property
+    def workers(self) -> int:
+        """Threads of all workers at this moment."""
+        return max(1, sum(int(threads) for threads in self.client.nthreads().values()))
+
+    def map(
+        self, function: Callable[[Any], Any], items: Sequence[Any], *, width: int | None = None
+    ) -> Iterator[Any]:
+        """Yield results as they come."""
+        from distributed import as_completed
+
+        # a task that returns the function, not scattered data: Dask runs it again when the worker that held it dies
+        payload = self.client.submit(_same, cloudpickle.dumps(function), pure=False)
+        waiting = iter(items)
+        under_way: dict[Any, Any] = {}
+        completed = as_completed()
+
+        def submit_next() -> None:
+            for item in waiting:
+                future = self.client.submit(_run, payload, item, pure=False, retries=0)
+                under_way[future] = item
+                completed.add(future)
+                return
+
+        try:
+            # enough under way that no worker waits for the client, not so many that 100,000 sit at the scheduler
+            for _ in range(max(16, 4 * self.workers) if width is None else width):
+                submit_next()
+            for future in completed:
+                item = under_way.pop(future)
+                yield future.result() if future.status == "finished" else Lost(item, _explain(future))
+                submit_next()
+        finally:
+            if under_way:
+                self.client.cancel(list(under_way), force=True)
+
+    def close(self) -> None:
+        """Close the local cluster, if it was started here."""
+        self._own.close()
+
+
+def _same(payload: bytes) -> bytes:
+    return payload
+
+
+def _run(payload: bytes, item: Any) -> Any:
+    return unpickled(payload)(item)
+
+
+def _explain(future: Any) -> str:
+    error = future.exception() if future.status == "error" else None
+    if error is None:
+        return f"Dask {future.status} the task"
+    if type(error).__name__ == "KilledWorker":
+        return f"its worker process died repeatedly (out of memory, or a crash in compiled code): {error}"
+    return f"{type(error).__name__}: {error}"

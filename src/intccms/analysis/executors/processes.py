@@ -1,0 +1,118 @@
+"""Local processes, each of which has one task at a time: a process that dies tells which task killed it."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+from collections import Counter, deque
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import cloudpickle
+
+from intccms.analysis.executors.base import Lost, unpickled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+__all__ = ["Futures"]
+
+logger = logging.getLogger(__name__)
+
+_DEATHS = 2
+"""Processes that may die of a task before it is given up: the first may have been a victim of another's hunger
+for memory."""
+
+
+@dataclass
+class Futures:
+    """Local processes. One that dies is replaced, and its task runs once more."""
+
+    workers: int
+
+    def map(
+        self, function: Callable[[Any], Any], items: Sequence[Any], *, width: int | None = None
+    ) -> Iterator[Any]:
+        """Yield results as they come."""
+        limit = self.workers if width is None else min(width, self.workers)
+        crew = _Crew(cloudpickle.dumps(function), min(limit, len(items)))
+        queue = deque(range(len(items)))
+        deaths: Counter[int] = Counter()
+        try:
+            while queue or crew.busy:
+                while queue and crew.idle:
+                    index = queue.popleft()
+                    crew.start(index, items[index])
+                for index, result in crew.finished():
+                    if not isinstance(result, _Died):
+                        yield result
+                        continue
+                    deaths[index] += 1
+                    if deaths[index] < _DEATHS:
+                        logger.warning("a worker process died; its task runs again")
+                        queue.append(index)
+                    else:
+                        reason = f"its worker process died {_DEATHS} times (out of memory, or a crash in compiled code)"
+                        yield Lost(items[index], reason)
+        finally:
+            crew.dismiss()
+
+    def close(self) -> None:
+        """There is nothing to release: processes end with each `map`."""
+
+
+class _Died:
+    """In the place of a result: the process is gone."""
+
+
+@dataclass
+class _Crew:
+    """Pools of one process each; started when first needed."""
+
+    payload: bytes
+    size: int
+    idle: list[ProcessPoolExecutor | None] = field(default_factory=list)
+    busy: dict[Future[Any], tuple[ProcessPoolExecutor, int]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.idle = [None] * self.size
+
+    def start(self, index: int, item: Any) -> None:
+        """Give an item to an idle process."""
+        # spawned, not forked: a fork copies locks that threads of XRootD or Arrow hold at that moment
+        pool = self.idle.pop() or ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+        try:
+            future = pool.submit(_run, self.payload, cloudpickle.dumps(item))
+        except BrokenProcessPool:  # it died while it was idle
+            pool.shutdown()
+            pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+            future = pool.submit(_run, self.payload, cloudpickle.dumps(item))
+        self.busy[future] = (pool, index)
+
+    def finished(self) -> Iterator[tuple[int, Any]]:
+        """Wait for the next results; yield each with the index of its item."""
+        for future in wait(self.busy, return_when=FIRST_COMPLETED).done:
+            pool, index = self.busy.pop(future)
+            try:
+                result = future.result()
+            except BrokenProcessPool:
+                pool.shutdown()
+                self.idle.insert(0, None)
+                yield index, _Died()
+            else:
+                self.idle.append(pool)
+                yield index, result
+
+    def dismiss(self) -> None:
+        """End all processes; what is under way is waited for, not interrupted."""
+        pools = [pool for pool, _ in self.busy.values()] + [pool for pool in self.idle if pool is not None]
+        for pool in pools:
+            pool.shutdown(wait=False, cancel_futures=True)
+        for pool in pools:
+            pool.shutdown(wait=True)
+
+
+def _run(payload: bytes, item: bytes) -> Any:
+    return unpickled(payload)(cloudpickle.loads(item))
