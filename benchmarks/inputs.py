@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 
 from intccms.demo import DEFAULT_SEED, DEMO_SAMPLES
 from intccms.demo.production import FileJob, produce_file
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["full_size_file"]
 
@@ -32,5 +35,7 @@ def full_size_file(folder: Path, *, events: int, branches: int, compression: str
     if not path.exists():
         home.mkdir(parents=True, exist_ok=True)
         scale = events / sample.events_per_file
-        produce_file(FileJob(home, sample, 0, scale, DEFAULT_SEED, max(0, branches - _OWN_BRANCHES), compression))
+        produce_file(
+            FileJob(home, sample, 0, scale, DEFAULT_SEED, max(0, branches - _OWN_BRANCHES), compression)
+        )
     return path

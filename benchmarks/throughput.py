@@ -5,11 +5,13 @@ from __future__ import annotations
 import multiprocessing
 import resource
 import time
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from collections.abc import Callable
 
 __all__ = ["Measurement", "measure_in_fresh_process"]
 

@@ -19,7 +19,8 @@ LUMINOSITY = 16_400.0
 """Integrated luminosity of Run2016G and Run2016H in the workshop [pb^-1]."""
 
 XSEC_TTBAR = 831.76  # pb, t tbar at 13 TeV, NNLO+NNLL, m_t = 172.5 GeV
-BR_SEMILEPTONIC, BR_DILEPTONIC, BR_HADRONIC = 0.438, 0.105, 0.457  # fractions of t tbar decays in the workshop
+# fractions of t tbar decays in the workshop
+BR_SEMILEPTONIC, BR_DILEPTONIC, BR_HADRONIC = 0.438, 0.105, 0.457
 
 XSECS = {
     "signal": 1.0,  # a unit of the signal strength: the cross-section is what the search is for

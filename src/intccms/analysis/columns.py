@@ -123,10 +123,14 @@ class Columns:
         try:
             array = ak.Array(value)
         except (TypeError, ValueError) as exc:
-            message = f"{where}: {name!r} is {type(value).__name__}; expected an array with one element per event."
+            message = (
+                f"{where}: {name!r} is {type(value).__name__}; expected an array with one element per event."
+            )
             raise FunctorError(message) from exc
         if len(array) != len(self):
-            message = f"{where}: {name!r} has {len(array)} elements for {len(self)} events; expected one per event."
+            message = (
+                f"{where}: {name!r} has {len(array)} elements for {len(self)} events; expected one per event."
+            )
             raise FunctorError(message)
         return array
 

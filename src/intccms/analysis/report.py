@@ -55,12 +55,17 @@ class DatasetReport:
     """Sum of generator weights over generated events of the processed part (simulation)."""
     scale: float
     """Factor applied: ``xsec * lumi / sumw``."""
+    error: str | None = None
+    """Why the dataset could not be scaled; nothing of it is then in the histograms of its process."""
 
     @property
     def coverage(self) -> float:
-        """Fraction of entries processed; files of unknown length count as average ones."""
+        """Fraction of entries processed; files of unknown length count as average ones.
+
+        Zero for a dataset that could not be scaled.
+        """
         known = self.files - self.failed_files
-        if known == 0:
+        if known == 0 or self.error is not None:
             return 0.0
         fraction = self.processed / self.entries if self.entries else 1.0
         return fraction * known / self.files
@@ -223,6 +228,7 @@ def _dataset_report(
         failed_chunks=len(fold.failures),
         sumw=normalisation.sumw,
         scale=normalisation.factor,
+        error=normalisation.error,
     )
 
 

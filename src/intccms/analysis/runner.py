@@ -7,35 +7,39 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from intccms.analysis.chunks import ProcessChunks, chunks_of, group_by_file
+from intccms.analysis.chunks import ProcessChunks, SumWeights, chunks_of, group_by_file
 from intccms.analysis.executors import Executor, Lost, make_executor
 from intccms.analysis.fold import DatasetFold, Fold
 from intccms.analysis.normalise import normalise
 from intccms.analysis.processor import AnalysisProcessor
 from intccms.analysis.progress import show_progress
 from intccms.analysis.report import RunReport, make_report
-from intccms.analysis.results import Chunk, ChunkFailure
+from intccms.analysis.results import Chunk, ChunkFailure, ChunkResult
 from intccms.analysis.tables import cutflow_of_processes
 from intccms.datasets import DatasetManager
-from intccms.errors import ConfigError
+from intccms.errors import ConfigError, IntccmsError
 from intccms.histograms import load_output, merge_processes, save_histograms, to_datasets
 from intccms.histograms.storage import save_output
 from intccms.metadata import DatasetMetadata, FileMetadata, MetadataStore, MetadataTask, read_metadata
 from intccms.schema import Config, load_config
 from intccms.schema.explain import did_you_mean
 from intccms.schema.loading import config_modules
+from intccms.selection.lumimask import check_golden_json
 from intccms.skimming.columns import ColumnPlan, check_ghost_names
 from intccms.utils.output import RunDirectory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
 __all__ = ["AnalysisRunner", "RunResult"]
 
 logger = logging.getLogger(__name__)
+
+_FEW = 32
+"""Chunks that may run one at a time to find out which of them kills workers."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,7 @@ class AnalysisRunner:
             return self.plot()
         with self._workers():
             if not general.run_processor:
-                self.metadata()
+                self._refresh_metadata()
                 return self.plot()
             self.histogram()
         return self.plot() if general.run_histogramming else self.result()
@@ -124,25 +128,31 @@ class AnalysisRunner:
         for dataset in manager.datasets:
             if not dataset.is_data:
                 self.config.lumi_of(dataset)
-            elif dataset.lumi_mask is not None and not Path(dataset.lumi_mask).is_file():
-                message = f"dataset {dataset.name!r}: there is no lumi mask {dataset.lumi_mask!r}. Correct lumi_mask."
-                raise ConfigError(message)
+            elif dataset.lumi_mask is not None:
+                check_golden_json(dataset.lumi_mask)
             manager.files(dataset.name)
         with self._workers() as executor:
 
             def run(tasks: Sequence[MetadataTask]) -> Iterator[tuple[MetadataTask, FileMetadata]]:
                 with show_progress("metadata", len(tasks), "files", show=self._progress) as advance:
                     for done in executor().map(MetadataTask.__call__, tasks):
-                        if isinstance(done, Lost):
-                            done = (done.item, _lost_metadata(done))
-                        advance(1, failures=int(done[1].error is not None))
-                        yield done
+                        task, record = (done.item, _lost_metadata(done)) if isinstance(done, Lost) else done
+                        advance(1, failures=int(record.error is not None))
+                        yield task, record
 
             self._metadata = read_metadata(
                 manager, store, run, refresh=self.config.general.run_metadata_generation
             )
         self._check_columns(self._metadata)
         return self._metadata
+
+    def _refresh_metadata(self) -> None:
+        """Bring the metadata up to date as far as the input is there: histograms exist already and do not need it."""
+        if self.config.general.run_metadata_generation:
+            try:
+                self.metadata()
+            except IntccmsError as exc:
+                logger.warning("the metadata were not brought up to date: %s", exc)
 
     def histogram(self) -> RunResult:
         """Process all chunks, write histograms, cutflow and report to the run directory, and return them.
@@ -160,13 +170,39 @@ class AnalysisRunner:
         begin = time.monotonic()
         with self._workers() as executor, self._show("histogram", chunks) as advance:
             if chunks:
-                groups = group_by_file(chunks, executor().workers)
-                for outcomes in executor().map(ProcessChunks(AnalysisProcessor(self.config)), groups):
-                    outcomes = _lost_chunks(outcomes) if isinstance(outcomes, Lost) else outcomes
-                    for outcome in outcomes:
-                        fold.put(outcome)
-                        advance(outcome.chunk.entries, failures=int(isinstance(outcome, ChunkFailure)))
+                for outcome in self._process(executor(), chunks):
+                    fold.put(outcome)
+                    advance(outcome.chunk.entries, failures=int(isinstance(outcome, ChunkFailure)))
         return self._write(metadata, fold.datasets, time.monotonic() - begin)
+
+    def _process(self, executor: Executor, chunks: Sequence[Chunk]) -> Iterator[ChunkResult | ChunkFailure]:
+        """Yield the outcomes of all chunks, in any order."""
+        task = ProcessChunks(AnalysisProcessor(self.config))
+        again: list[Chunk] = []
+        for outcomes in executor.map(task, group_by_file(chunks, executor.workers)):
+            if isinstance(outcomes, Lost):
+                again += outcomes.item
+            else:
+                yield from outcomes
+        if not again:
+            return
+        # a worker's death takes along the group, and on Dask also what stood in line: each chunk runs for itself,
+        # and if they are few, with nothing beside it, so that a chunk that kills workers costs only itself
+        width = 1 if len(again) <= _FEW else None
+        lost: dict[Chunk, str] = {}
+        for outcomes in executor.map(task, [[chunk] for chunk in again], width=width):
+            if isinstance(outcomes, Lost):
+                lost[outcomes.item[0]] = outcomes.reason
+            else:
+                yield from outcomes
+        yield from self._lost(executor, lost)
+
+    def _lost(self, executor: Executor, lost: Mapping[Chunk, str]) -> Iterator[ChunkFailure]:
+        """Yield a failure for each chunk whose worker died, with its sum of weights where that can be read."""
+        branches = {one.name: one.weight_branch for one in self.config.selected_datasets()}
+        for counted in executor.map(SumWeights(branches), list(lost)):
+            chunk, sumw = (counted.item, None) if isinstance(counted, Lost) else counted
+            yield ChunkFailure(chunk, lost[chunk], "", sumw)
 
     def result(self) -> RunResult:
         """Return what stands in the run directory.
@@ -282,18 +318,16 @@ class AnalysisRunner:
 
     def _check_columns(self, metadata: Sequence[DatasetMetadata]) -> None:
         """Refuse columns that not one dataset could serve, before any event is read."""
-        samples = [one.branches for one in metadata if one.branches is not None]
-        if not samples:
-            return
+        samples = [(one.branches, one.dataset.is_data) for one in metadata if one.branches is not None]
         unknown = ColumnPlan(self.config).unknown_to(samples)
         if not unknown:
             return
-        available = {name for sample in samples for name in sample}
+        available = {name for names, _ in samples for name in names}
         known = [*available, *{name.partition("_")[0] for name in available}]
         lines = [
-            f"{use.reason} uses {tuple(use.column)!r}: no dataset has a branch {use.column}."
-            f"{did_you_mean(str(use.column).removesuffix('_*'), known)}"
-            for use in unknown
+            f"{use.reason} uses {tuple(use.column)!r}: no dataset has a branch {branch}."
+            f"{did_you_mean(branch.removesuffix('_*'), known)}"
+            for branch, use in unknown
         ]
         raise ConfigError("\n".join(dict.fromkeys(lines)))
 
@@ -311,7 +345,3 @@ class AnalysisRunner:
 def _lost_metadata(lost: Lost) -> FileMetadata:
     file = lost.item.file
     return FileMetadata(file.name, file.urls, error=f"reading it failed: {lost.reason}")
-
-
-def _lost_chunks(lost: Lost) -> list[ChunkFailure]:
-    return [ChunkFailure(chunk, lost.reason, "") for chunk in lost.item]

@@ -64,7 +64,8 @@ def _from_listings(dataset: Dataset, name: str, base_dir: str | None) -> list[st
 
 
 def _is_pattern(name: str) -> bool:
-    return any(character in name for character in "*?[") and not Path(name).exists()
+    wild = "*[" if is_url(name) else "*?["  # a question mark begins the query of a URL
+    return any(character in name for character in wild) and not Path(name).exists()
 
 
 def _below(name: str, base_dir: str | None) -> str:

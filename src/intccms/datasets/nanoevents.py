@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from coffea.nanoevents.util import tuple_to_key
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Schema", "TreeEvents", "without_collection"]
+__all__ = ["Schema", "TreeEvents", "quiet_schema", "without_collection"]
 
 
 class Schema(NanoAODSchema):
@@ -58,8 +59,8 @@ class TreeEvents:
             virtual=True,
         )
         mapping.preload_column_source(*key[:2], self._tree)
-        # the schema changes the form it is given
-        schema = Schema(copy.deepcopy(self._form(branches)))
+        with quiet_schema():
+            schema = Schema(copy.deepcopy(self._form(branches)))  # the schema changes the form it is given
         return NanoEventsFactory(schema, mapping, tuple_to_key(key), mode="virtual").events()
 
     def _form(self, branches: frozenset[str]) -> dict[str, Any]:
@@ -72,6 +73,15 @@ class TreeEvents:
             form["parameters"]["metadata"] = {}
             self._forms[branches] = form
         return self._forms[branches]
+
+
+@contextmanager
+def quiet_schema() -> Iterator[None]:
+    """Silence what the schema says of every chunk: that identifiers are absent, that it sets masses to zero."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Missing event_ids", category=RuntimeWarning)
+        warnings.filterwarnings("ignore", message="Branch .* already exists", category=RuntimeWarning)
+        yield
 
 
 @contextmanager

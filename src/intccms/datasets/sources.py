@@ -21,7 +21,7 @@ import awkward as ak
 import uproot
 from coffea.nanoevents import NanoEventsFactory
 
-from intccms.datasets.nanoevents import Schema, TreeEvents, without_collection
+from intccms.datasets.nanoevents import Schema, TreeEvents, quiet_schema, without_collection
 from intccms.datasets.replicas import SourceFile, is_url
 from intccms.errors import InputFileError, NoReachableReplicaError
 from intccms.schema.explain import did_you_mean
@@ -109,8 +109,6 @@ def first_replica[T](file: SourceFile, action: Callable[[str], T]) -> T:
         except UNREADABLE as exc:
             reasons.append((url, exc))
     last = reasons[-1][1]
-    if len(reasons) == 1 and isinstance(last, InputFileError):
-        raise last
     if len(reasons) == 1:
         if isinstance(last, InputFileError):
             raise last
@@ -231,9 +229,11 @@ def _open_parquet(url: str) -> EventSource:
 
     def events(branches: frozenset[str], start: int, stop: int) -> Any:
         del branches  # the columns of a parquet file are found without parsing, so none are left out
-        return NanoEventsFactory.from_parquet(
-            url, entry_start=start, entry_stop=stop, schemaclass=Schema, metadata={}
-        ).events()
+        with quiet_schema():
+            factory = NanoEventsFactory.from_parquet(
+                url, entry_start=start, entry_stop=stop, schemaclass=Schema, metadata={}
+            )
+        return factory.events()
 
     def arrays(columns: Iterable[str], start: int, stop: int) -> dict[str, Any]:
         read = ak.from_parquet(url, columns=list(columns))[start:stop]

@@ -1,19 +1,25 @@
-"""This machine, and schedulers that run already."""
+"""Facilities: this machine, and schedulers that run already."""
 
 from __future__ import annotations
 
 import os
-from typing import Any, ClassVar
+from typing import Any
 
 from intccms.errors import FacilityError
 
 __all__ = ["AddressFacility", "LocalFacility"]
 
+CONNECT_TIMEOUT = 30
+"""Time within which a scheduler must answer [s]."""
+
+WORKERS_TIMEOUT = 60
+"""Time within which the workers asked for must be there [s]."""
+
 
 class LocalFacility:
     """A Dask cluster of processes on this machine."""
 
-    name: ClassVar[str] = "local"
+    name = "local"
 
     def open(self, num_workers: int | None) -> tuple[Any, Any]:
         """Start one single-threaded worker process per core, or as many as asked for."""
@@ -54,10 +60,19 @@ class AddressFacility:
         from distributed import Client
 
         try:
-            client = Client(self._address, timeout="30s")
-            if num_workers:
-                client.wait_for_workers(num_workers, timeout=60)
+            client = Client(self._address, timeout=f"{CONNECT_TIMEOUT}s")
         except (OSError, TypeError, ValueError) as exc:
             message = f"cannot use the Dask scheduler at {self._address}: {exc}. Is it running, and reachable from here?"
+            raise FacilityError(message) from exc
+        try:
+            if num_workers:
+                client.wait_for_workers(num_workers, timeout=WORKERS_TIMEOUT)
+        except TimeoutError as exc:
+            here = len(client.nthreads())
+            client.close()
+            message = (
+                f"the Dask scheduler at {self._address} has {here} worker(s) after {WORKERS_TIMEOUT} s, and "
+                f"{num_workers} were asked for. Start more, or ask for fewer."
+            )
             raise FacilityError(message) from exc
         return client, None

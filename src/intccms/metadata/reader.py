@@ -8,11 +8,11 @@ over the lists of branches and leaves by their byte counts; that costs 2 ms.
 from __future__ import annotations
 
 import math
+import struct
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import uproot
-from uproot.models.TObjArray import Model_TObjArray
 
 from intccms.datasets.replicas import SourceFile
 from intccms.datasets.sources import EventSource, first_replica, open_root, open_source
@@ -30,18 +30,36 @@ _COUNT_NAMES = ("genEventCount", "genEventCount_")
 """NanoAOD v6 appends an underscore."""
 
 
-class _TreeHeader(Model_TObjArray):
-    """A TObjArray of which nothing but the length in bytes is read."""
+class _TreeHeader(uproot.model.Model):
+    """A TTree of which nothing but the number of entries is read.
+
+    The lists of branches and leaves that follow are stepped over as a whole. What comes after them could not be
+    read without them: it refers to classes by where they were first named. The small trees are read whole.
+    """
+
+    @classmethod
+    def read(cls, chunk: Any, cursor: Any, context: Any, *args: Any, **kwargs: Any) -> Any:
+        whole = context["TKey"].fName in _SMALL_TREES
+        reader = uproot.classes["TTree"].read if whole else super().read
+        return reader(chunk, cursor, context, *args, **kwargs)
 
     def read_members(self, chunk: Any, cursor: Any, context: Any, file: Any) -> None:
-        del chunk, context, file
-        self._members.update(fName="", fSize=0, fLowerBound=0)
-        self._data: list[Any] = []
+        if self._instance_version < _OLDEST_TREE:
+            message = f"{file.file_path}: TTree of version {self._instance_version}, expected {_OLDEST_TREE} or newer"
+            raise NotImplementedError(message)
+        for base in ("TNamed", "TAttLine", "TAttFill", "TAttMarker"):
+            file.class_named(base).read(chunk, cursor, context, file, self._file, self._parent)
+        self._members["fEntries"] = cursor.field(chunk, struct.Struct(">q"), context)
         cursor.move_to(self._cursor.index + self._num_bytes)
 
 
+_SMALL_TREES = frozenset({"Runs", "LuminosityBlocks"})
+
+_OLDEST_TREE = 16
+"""Version of TTree in ROOT 5.14 (2006); all since then count entries in 64 bits, right after the base classes."""
+
 # uproot finds a model's ROOT class by the name of the Python class
-_TreeHeader.__name__ = Model_TObjArray.__name__
+_TreeHeader.__name__ = "Model_TTree"
 
 
 def read_simulation_file(
@@ -119,7 +137,8 @@ def _facts(
             "format": "parquet",
             "entries": source.entries,
         }, {}
-    with open_root(url, object_cache=None) as directory:
+    classes = {**uproot.classes, "TTree": _TreeHeader}
+    with open_root(url, object_cache=None, custom_classes=classes) as directory:
         names = directory.keys(cycle=False)
         if tree_name not in names:
             has = ", ".join(names) or "nothing"
@@ -132,11 +151,9 @@ def _facts(
             "size": directory.file.source.num_bytes,
             "format": "ttree" if is_tree else "rntuple",
         }
-        trees = {name: _small_tree(directory[name]) for name in others if name in names}
-    if is_tree:
-        classes = {**uproot.classes, "TObjArray": _TreeHeader}
-        with open_root(url, object_cache=None, custom_classes=classes) as directory:
+        if is_tree:
             facts["entries"] = int(directory[tree_name].member("fEntries"))
+        trees = {name: _small_tree(directory[name]) for name in others if name in names}
     return facts, trees
 
 

@@ -115,6 +115,11 @@ def read_metadata(
         _refuse(tasks, store, manager)
     elif tasks:
         _read_missing(tasks, store, manager, run)
+        # the file that was looked at for its columns may have been a bad one: then another one tells
+        looks = [task for dataset in manager.datasets for task in _missing(dataset, manager, store)]
+        looks = [task for task in looks if task.branches and _known(task, store, manager)]
+        if looks:
+            _read_missing(looks, store, manager, run)
     result = [_collect(dataset, manager, store) for dataset in manager.datasets]
     if not any(one.good for one in result):
         raise NoReachableReplicaError(_nothing_readable(result, manager))
@@ -131,19 +136,23 @@ def _missing(dataset: Dataset, manager: DatasetManager, store: MetadataStore) ->
     files = manager.files(dataset.name)
     key = source_key(dataset)
     known = {file.name: store.get(dataset.name, key, file) for file in files}
-    # one file per dataset is looked at for its columns, so that a misspelt name is found before events are read
-    has_branches = any(record is not None and record.branches for record in known.values())
     tasks = [
         MetadataTask(dataset.name, file, dataset.tree_name, dataset.weight_branch, branches=False)
         for file in files
         if known[file.name] is None
     ]
-    if not has_branches:
-        probe = tasks[0] if tasks else None
-        first = probe.file if probe else files[0]
-        looked = MetadataTask(dataset.name, first, dataset.tree_name, dataset.weight_branch, branches=True)
-        tasks = [looked, *tasks[1:]]
-    return tasks
+    # one file per dataset is looked at for its columns, so that a misspelt name is found before events are read
+    if any(record is not None and record.branches for record in known.values()):
+        return tasks
+    good = next((file for file in files if known[file.name] is not None), None)
+    if good is None:
+        return [replace(tasks[0], branches=True), *tasks[1:]]
+    look = MetadataTask(dataset.name, good, dataset.tree_name, dataset.weight_branch, branches=True)
+    return [look, *tasks]
+
+
+def _known(task: MetadataTask, store: MetadataStore, manager: DatasetManager) -> bool:
+    return store.get(task.dataset, source_key(manager[task.dataset]), task.file) is not None
 
 
 def _read_missing(
@@ -182,7 +191,7 @@ def _refuse(tasks: Sequence[MetadataTask], store: MetadataStore, manager: Datase
     unknown = [
         task
         for task in tasks
-        if not store.get(task.dataset, source_key(manager[task.dataset]), task.file)
+        if not _known(task, store, manager)
         and not store.failed(task.dataset, source_key(manager[task.dataset]), task.file)
     ]
     if unknown:

@@ -95,7 +95,9 @@ class MetadataStore:
                 return {}
             records = [FileMetadata.from_json(item) for item in data["files"]]
         except (OSError, ValueError, KeyError, TypeError) as exc:
-            message = f"the metadata store {path} is damaged: {_first_line(exc)}. Remove the file; it is made anew."
+            message = (
+                f"the metadata store {path} is damaged: {_first_line(exc)}. Remove the file; it is made anew."
+            )
             raise MetadataError(message) from exc
         return {record.name: record for record in records}
 

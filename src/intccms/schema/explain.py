@@ -165,7 +165,8 @@ def _should_be(problem: _Problem) -> str:
     start = re.match(r"(Input|String|List|Tuple) should (be )?", text)
     if problem.kind == "value_error" or start is None:
         return ""
-    rest = text[start.end() :].replace("a valid ", "a ").replace("match pattern", "matches the pattern")
+    rest = text[start.end() :].replace("match pattern", "matches the pattern")
+    rest = re.sub(r"\ba valid (\w)", lambda found: ("an " if found[1] in "aeiou" else "a ") + found[1], rest)
     return rest if start[2] else f"text that {rest}"
 
 

@@ -36,7 +36,8 @@ def certified(path: str, runs: Any, sections: Any) -> NDArray[np.bool_]:
         return np.zeros(0, dtype=bool)
     state = Path(path).stat() if Path(path).exists() else None
     mask = _load(path, None if state is None else (state.st_size, state.st_mtime_ns))
-    return np.asarray(mask(np.asarray(runs), np.asarray(sections)), dtype=bool)
+    # the compiled mask takes NanoAOD's own type only; files of other tools have wider ones
+    return np.asarray(mask(np.asarray(runs, dtype=np.uint32), np.asarray(sections, dtype=np.uint32)), dtype=bool)
 
 
 def check_golden_json(path: str) -> None:

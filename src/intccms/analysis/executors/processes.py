@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 from collections import Counter, deque
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -95,23 +95,22 @@ class _Crew:
         """Wait for the next results; yield each with the index of its item."""
         for future in wait(self.busy, return_when=FIRST_COMPLETED).done:
             pool, index = self.busy.pop(future)
+            self.idle.append(pool)
             try:
                 result = future.result()
             except BrokenProcessPool:
-                pool.shutdown()
+                self.idle.remove(pool)
                 self.idle.insert(0, None)
-                yield index, _Died()
-            else:
-                self.idle.append(pool)
-                yield index, result
+                pool.shutdown()
+                result = _Died()
+            yield index, result
 
     def dismiss(self) -> None:
         """End all processes; what is under way is waited for, not interrupted."""
         pools = [pool for pool, _ in self.busy.values()] + [pool for pool in self.idle if pool is not None]
-        for pool in pools:
-            pool.shutdown(wait=False, cancel_futures=True)
-        for pool in pools:
-            pool.shutdown(wait=True)
+        if pools:
+            with ThreadPoolExecutor(len(pools)) as threads:
+                list(threads.map(lambda pool: pool.shutdown(cancel_futures=True), pools))
 
 
 def _run(payload: bytes, item: bytes) -> Any:

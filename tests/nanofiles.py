@@ -1,0 +1,210 @@
+"""Writes small NanoAOD-like files for tests: real bytes, every value a formula of the event number.
+
+What a file must give back (`Written`) is computed here from the formulas with plain Python, never by reading it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import awkward as ak
+import numpy as np
+import uproot
+
+__all__ = [
+    "Written",
+    "expected_lumis",
+    "gen_weight",
+    "html_named_root",
+    "muon_pts",
+    "section_of",
+    "truncated_copy",
+    "write_nano",
+    "write_without_events",
+]
+
+EVENTS_PER_SECTION = 10
+Runs = Literal["genEventSumw", "genEventSumw_", "only run", "absent"]
+
+
+@dataclass(frozen=True)
+class Written:
+    """A file, and what it must be found to hold."""
+
+    path: Path
+    entries: int
+    generated: int
+    """Generated events, as its `Runs` says."""
+    sumw: float
+    """Sum of genWeight over the generated events."""
+    lumis: dict[str, list[list[int]]]
+    """Lumi sections of its events."""
+
+    @property
+    def name(self) -> str:
+        return str(self.path)
+
+
+def muon_pts(event: int) -> list[float]:
+    """Transverse momenta of the muons of an event [GeV]; events divisible by three have none."""
+    return [20.0 + event % 50 + 10 * index for index in range(event % 3)]
+
+
+def gen_weight(event: int) -> float:
+    """One event in five has a negative weight, as at NLO."""
+    return -1.5 if event % 5 == 0 else 1.5
+
+
+def section_of(event: int) -> int:
+    """Lumi section, counted from 1; event numbers start at 1."""
+    return 1 + (event - 1) // EVENTS_PER_SECTION
+
+
+def expected_lumis(run: int, events: Iterable[int]) -> dict[str, list[list[int]]]:
+    """Lumi sections of events of one run as ranges, found by going through a set."""
+    sections = sorted({section_of(event) for event in events})
+    ranges: list[list[int]] = []
+    for section in sections:
+        if ranges and section == ranges[-1][1] + 1:
+            ranges[-1][1] = section
+        else:
+            ranges.append([section, section])
+    return {str(run): ranges} if ranges else {}
+
+
+def write_nano(
+    path: Path,
+    n_events: int = 30,
+    *,
+    first: int = 1,
+    run: int = 1,
+    data: bool = False,
+    runs: Runs = "genEventSumw",
+    lumi_blocks: bool = True,
+    n_generated: int | None = None,
+    kind: Literal["ttree", "rntuple", "parquet"] = "ttree",
+    extra: dict[str, Any] | None = None,
+) -> Written:
+    """Write a file and return what it holds.
+
+    Parameters
+    ----------
+    path
+        Where; folders are made.
+    n_events, first
+        How many events, and the number of the first one.
+    run
+        Run number of all of them.
+    data
+        Collision data: no genWeight, and no sums in `Runs`.
+    runs
+        How `Runs` spells its sums; NanoAOD v6 appends an underscore.
+    lumi_blocks
+        Whether there is a tree `LuminosityBlocks`.
+    n_generated
+        Events that `Runs` counts, more than `n_events` for a skim; default: `n_events`.
+    kind
+        Format of the events.
+    extra
+        Further event-level branches.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    events = range(first, first + n_events)
+    generated = range(first, first + (n_events if n_generated is None else n_generated))
+    flat, muons = _columns(events, run, data=data)
+    flat |= extra or {}
+    if kind == "parquet":
+        ak.to_parquet(ak.zip({**flat, **_collection(muons)}, depth_limit=1), path)
+    else:
+        with uproot.recreate(path) as file:
+            _write_events(file, flat, muons, kind)
+            _write_runs(file, "only run" if data and runs != "absent" else runs, run, generated)
+            if lumi_blocks:
+                sections = sorted({section_of(event) for event in generated})
+                _write_flat(file, "LuminosityBlocks", _sections(run, sections))
+    return Written(
+        path, n_events, len(generated), math.fsum(map(gen_weight, generated)), expected_lumis(run, events)
+    )
+
+
+def _columns(events: range, run: int, *, data: bool) -> tuple[dict[str, Any], Any]:
+    flat = {
+        "run": np.full(len(events), run, dtype=np.uint32),
+        "luminosityBlock": np.array([section_of(event) for event in events], dtype=np.uint32),
+        "event": np.array(events, dtype=np.uint64),
+        "MET_pt": np.array([float(event % 100) for event in events], dtype=np.float32),
+    }
+    if not data:
+        flat["genWeight"] = np.array([gen_weight(event) for event in events], dtype=np.float32)
+    counts = np.array([event % 3 for event in events], dtype=np.int64)
+    pts = np.array([pt for event in events for pt in muon_pts(event)], dtype=np.float32)
+    charges = np.array([(-1) ** index for count in counts for index in range(count)], dtype=np.int32)
+    return flat, ak.zip({"pt": ak.unflatten(pts, counts), "charge": ak.unflatten(charges, counts)})
+
+
+def _collection(muons: Any) -> dict[str, Any]:
+    counts = np.asarray(ak.num(muons), dtype=np.int32)
+    return {"nMuon": counts, "Muon_pt": muons.pt, "Muon_charge": muons.charge}
+
+
+def _write_events(file: Any, flat: dict[str, Any], muons: Any, kind: str) -> None:
+    if kind == "rntuple":
+        columns = ak.zip({**flat, **_collection(muons)}, depth_limit=1)
+        file.mkrntuple("Events", columns)
+        return
+    types = {name: values.dtype for name, values in flat.items()}
+    jagged = {"Muon_pt": "var * float32", "Muon_charge": "var * int32"}
+    tree = file.mktree("Events", {**types, **jagged}, counter_name=lambda branch: "n" + branch.split("_", 1)[0])
+    if len(muons):
+        tree.extend({**flat, "Muon_pt": muons.pt, "Muon_charge": muons.charge})
+
+
+def _write_runs(file: Any, runs: Runs, run: int, generated: range) -> None:
+    if runs == "absent":
+        return
+    columns: dict[str, Any] = {"run": np.array([run], dtype=np.uint32)}
+    if runs != "only run":
+        mark = runs.removeprefix("genEventSumw")
+        weights = [gen_weight(event) for event in generated]
+        columns[f"genEventCount{mark}"] = np.array([len(weights)], dtype=np.int64)
+        columns[f"genEventSumw{mark}"] = np.array([math.fsum(weights)])
+        columns[f"genEventSumw2{mark}"] = np.array([math.fsum(weight**2 for weight in weights)])
+    _write_flat(file, "Runs", columns)
+
+
+def _sections(run: int, sections: list[int]) -> dict[str, Any]:
+    return {
+        "run": np.full(len(sections), run, dtype=np.uint32),
+        "luminosityBlock": np.array(sections, dtype=np.uint32),
+    }
+
+
+def _write_flat(file: Any, name: str, columns: dict[str, Any]) -> None:
+    tree = file.mktree(name, {key: values.dtype for key, values in columns.items()})
+    if len(next(iter(columns.values()))):
+        tree.extend(columns)
+
+
+def write_without_events(path: Path) -> Path:
+    """Write a sound ROOT file that holds `Runs` only, as crashed jobs leave behind."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with uproot.recreate(path) as file:
+        _write_runs(file, "genEventSumw", 1, range(1, 4))
+    return path
+
+
+def truncated_copy(source: Path, path: Path, fraction: float = 0.6) -> Path:
+    """Write the beginning of a file, as an interrupted transfer leaves it."""
+    content = source.read_bytes()
+    path.write_bytes(content[: int(len(content) * fraction)])
+    return path
+
+
+def html_named_root(path: Path) -> Path:
+    """Write the page of a login server, which is what a download without a certificate gives."""
+    path.write_text("<!DOCTYPE html><html><body>Please log in</body></html>\n" * 40)
+    return path
