@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -11,7 +12,6 @@ from rich.table import Table
 
 from benchmarks.inputs import full_size_file
 from benchmarks.throughput import Measurement, measure_in_fresh_process
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable

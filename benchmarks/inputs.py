@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 
 from intccms.demo import DEFAULT_SEED, DEMO_SAMPLES
 from intccms.demo.production import FileJob, produce_file
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-from pathlib import Path
 
 import awkward as ak
 import numpy as np
@@ -15,8 +13,7 @@ from coffea.nanoevents import NanoAODSchema, NanoEventsFactory
 
 from intccms.demo.columns import Collection, EventColumns
 from intccms.demo.counting import SelectionCounts, count_selected
-
-REFERENCE = os.environ.get("INTCCMS_REFERENCE_DATA")
+from tests.reference import reference_data
 
 
 def vector(pt, eta, phi, mass):
@@ -144,16 +141,13 @@ def reference_columns(path):
     return EventColumns(flat, collections)
 
 
-@pytest.mark.skipif(
-    REFERENCE is None, reason="set INTCCMS_REFERENCE_DATA to the folder of the reference data"
-)
 @pytest.mark.parametrize(
     ("pattern", "candidates"), [("ttbar_lep_*.root", 218), ("ttbar_had_*.root", 3), ("wjets_*.root", 2)]
 )
 def test_open_data_give_the_published_candidates(pattern, candidates):
     # the published counts of the CMS Open Data Workshop 2024 for this selection
     total = SelectionCounts()
-    for path in sorted((Path(REFERENCE) / "opendata2016").glob(pattern)):
+    for path in sorted((reference_data() / "opendata2016").glob(pattern)):
         columns = reference_columns(path)
         origin = np.zeros(len(columns), dtype=np.intp)
         total += count_selected(columns, origin=origin, names=("any",))

@@ -40,10 +40,9 @@ def test_a_value_is_converted_to_the_type_of_the_field(configuration, path, valu
         ("general.workers", "many", "workers: should be an integer, not 'many'"),
         ("datasets.datasets", [], "datasets: the list of datasets is empty"),
         ("datasets.datasets.tt.is_data", True, "data have no cross-section"),
-        ("datasets.datasets.tt.years", ["2017", "2018", "2018"], None),
         ("datasets.datasets.tt.name", "a b", "name: should be text that matches the pattern"),
         ("preprocess.skimming.function", add, "missing a required argument: 'second'"),
-        ("preprocess.skimming.use", [("a", "b"), ("c", "d")], None),
+        ("preprocess.skimming.use", [("a", "b")] * 3, "too many positional arguments"),
         ("channels.SR.observables.met.use", [("a", "b"), ("c", "d")], "too many positional arguments"),
         ("channels.SR.observables.met.binning", None, "give 'binning' for one dimension"),
         ("channels.SR.observables.met.binning", [1, 0], "edges must increase"),
@@ -61,17 +60,17 @@ def test_a_refused_value_is_a_config_error_and_changes_nothing(configuration, pa
     before, known = config.to_json(), config.model_dump()
     owner_path, _, field = path.rpartition(".")
     owner = value_at(config, owner_path) if owner_path else config
-    if words is None:  # accepted alone; it is the whole that shows the contradiction
-        words = "."
-        if field == "years":
-            setattr(owner, field, value)
-            with pytest.raises(ConfigError, match="general.lumi is one number"):
-                config.check()
-            return
     with pytest.raises(ConfigError, match=words):
         setattr(owner, field, value)
     assert config.to_json() == before
     assert config.model_dump() == known
+
+
+def test_a_contradiction_between_sections_is_found_by_the_check_before_a_run(configuration):
+    config = Config(**configuration)
+    config.datasets.datasets[0].years = ["2017", "2018"]
+    with pytest.raises(ConfigError, match=r"general.lumi is one number .*\['2017', '2018'\]"):
+        config.check()
 
 
 @pytest.mark.parametrize("path", ["general.lumy", "generall", "channels.SR.selectionn"])

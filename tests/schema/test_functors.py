@@ -15,7 +15,7 @@ from intccms.errors import ConfigError
 from intccms.schema import Config, Functor, ObjVar, WorkerEval
 from tests.configurations import above, add, same
 
-SECRET = "correct-horse-battery-staple"  # noqa: S105 - what must not be found anywhere
+SECRET = "correct-horse-battery-staple"
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_functions_that_can_be_called_with_the_columns_are_accepted(function, n_
         (same, 1, {"cut": 1}, "unexpected keyword argument 'cut'"),
         (add, 1, {}, "missing a required argument: 'second'"),
         (with_default, 2, {"cut": 1}, "multiple values for argument 'cut'"),
-        (keyword_only, 1, {}, "missing a required argument: 'cut'"),
+        (keyword_only, 1, {}, "missing a required keyword-only argument: 'cut'"),
         (keyword_only, 2, {"cut": 1}, "too many positional arguments"),
         (functools.partial(add, 1), 2, {}, "too many positional arguments"),
         (Threshold(3), 2, {}, "too many positional arguments"),

@@ -9,6 +9,7 @@ from intccms.demo import analysis
 from intccms.demo.golden import GOLDEN_FILE
 from intccms.demo.samples import DEMO_SAMPLES, LUMINOSITY
 from intccms.schema import ObjVar
+from intccms.selection.library import count_is, has_at_least
 
 __all__ = ["DEMO_FOLDER", "config", "demo_config"]
 
@@ -143,8 +144,8 @@ def _same(values: Any) -> Any:
 
 def _no_top_jet(fat_jets: Any, jets: Any) -> dict[str, Any]:
     return {
-        "no top jet": analysis.count_is(fat_jets, 0),
-        "b jet": analysis.has_at_least(jets, 1),
+        "no top jet": count_is(fat_jets, 0),
+        "b jet": has_at_least(jets, 1),
     }
 
 

@@ -56,7 +56,7 @@ def run_demo(
     seed: int | None = None,
     workers: int | None = None,
     overrides: Sequence[str] = (),
-    show: Callable[[Any], None] = lambda result: None,
+    show: Callable[[Any], None] = lambda _result: None,
 ) -> int:
     """Run the demo and return the exit status: 0 if everything was processed and agrees with the truth.
 

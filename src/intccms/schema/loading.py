@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from intccms.errors import ConfigError
 from intccms.schema.config import Config
@@ -124,23 +125,22 @@ def _place_of(exc: Exception) -> str:
     return f" ({frames[-1].filename}, line {frames[-1].lineno})" if len(frames) > 1 else ""
 
 
-_states: dict[str, tuple[str, int, int]] = {}
-"""File, change time [ns] and size [bytes] of the users' modules, as they were when they were imported."""
+_states: WeakKeyDictionary[ModuleType, tuple[int, int] | None] = WeakKeyDictionary()
+"""Change time [ns] and size [bytes] of the files of users' modules, as they were when they were imported."""
 
 
 def _note_states() -> None:
     for name, module in list(sys.modules.items()):
-        if name != "__main__" and is_users(module) and name not in _states and (state := _state_of(module)):
-            _states[name] = state
+        if name != "__main__" and is_users(module) and module not in _states:
+            _states[module] = _state_of(module)
 
 
-def _state_of(module: ModuleType) -> tuple[str, int, int] | None:
-    file = str(module.__file__)
+def _state_of(module: ModuleType) -> tuple[int, int] | None:
     try:
-        status = Path(file).stat()
+        status = Path(str(module.__file__)).stat()
     except OSError:
         return None
-    return file, status.st_mtime_ns, status.st_size
+    return status.st_mtime_ns, status.st_size
 
 
 def _forget_namesakes(root: Path) -> None:
@@ -162,17 +162,20 @@ def _forget_outdated(root: Path) -> None:
 
     A cut that was changed in an editor must count when the configuration is loaded again in a notebook.
     """
-    below = {name: state for name, state in _states.items() if Path(state[0]).is_relative_to(root)}
-    current = {name: sys.modules[name] for name in below if name in sys.modules}
-    if any(_state_of(module) != below[name] for name, module in current.items()):
-        for name in current:
+    loaded = {name: module for name, module in sys.modules.items() if module in _states}
+    below = {
+        name: module
+        for name, module in loaded.items()
+        if Path(str(module.__file__)).resolve().is_relative_to(root.resolve())
+    }
+    if any(_state_of(module) != _states[module] for module in below.values()):
+        for name in below:
             _forget(name)
 
 
 def _forget(name: str) -> None:
     for one in [one for one in sys.modules if one == name or one.startswith(f"{name}.")]:
         del sys.modules[one]
-        _states.pop(one, None)
 
 
 def config_modules(config: Config) -> list[ModuleType]:

@@ -247,7 +247,9 @@ def _readings(text: str, annotation: Any) -> Iterable[Any]:
     is_plain = not isinstance(literal, str | list | tuple | dict | None)
     if is_plain and _takes(annotation, str):
         yield text
-    if literal == text and _takes(annotation, list) and ("," in text or text.startswith("[")):
+    if _takes(annotation, list) and ("," in text or text.startswith(("[", "("))):
+        if isinstance(literal, list | tuple):
+            yield literal
         yield from as_list
     yield literal
     yield text
