@@ -137,6 +137,7 @@ def _columns(events: range, run: int, *, data: bool) -> tuple[dict[str, Any], An
         "luminosityBlock": np.array([section_of(event) for event in events], dtype=np.uint32),
         "event": np.array(events, dtype=np.uint64),
         "MET_pt": np.array([float(event % 100) for event in events], dtype=np.float32),
+        "MET_phi": np.zeros(len(events), dtype=np.float32),
     }
     if not data:
         flat["genWeight"] = np.array([gen_weight(event) for event in events], dtype=np.float32)

@@ -47,6 +47,8 @@ def _configure_logging(*, verbose: bool) -> None:
     from rich.logging import RichHandler
 
     handler = RichHandler(console=Console(stderr=True), show_path=False, show_time=False)
+    # Dask sets its own level when it is imported, and tells of every connection
+    handler.addFilter(lambda record: record.levelno >= logging.WARNING or record.name.startswith("intccms"))
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler], force=True)
     logging.getLogger("intccms").setLevel(logging.DEBUG if verbose else logging.INFO)
 

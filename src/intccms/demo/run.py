@@ -40,13 +40,22 @@ def make_input(
     """
     files = sum(sample.n_files for sample in DEMO_SAMPLES)
     with show_progress("simulate", files, "files") as advance:
-        return generate(
+        made: list[Path] = []
+
+        def note(path: Path, events: int) -> None:
+            del events
+            made.append(path)
+            advance(1)
+
+        truth = generate(
             Path(folder) / "input",
             scale=scale,
             seed=seed,
             workers=workers or os.cpu_count() or 1,
-            on_file=lambda _path, _events: advance(1),
+            on_file=note,
         )
+        advance(files - len(made))  # those that were there
+        return truth
 
 
 def run_demo(

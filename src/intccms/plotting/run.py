@@ -93,7 +93,7 @@ def plot_run(
             if picture.channel == channel:
                 stem = run_dir / "plots" / channel / picture.name
                 paths = save_figure(picture.draw(), stem, plotting.formats, plotting.dpi)
-                logger.info("wrote %s", ", ".join(map(str, paths)))
+                logger.debug("wrote %s", ", ".join(map(str, paths)))
                 written += paths
                 for path in paths:
                     if on_plot is not None:
