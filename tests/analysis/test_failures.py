@@ -146,7 +146,8 @@ def test_a_file_that_was_replaced_after_its_metadata_were_read_is_a_failure(tmp_
 
 
 def test_a_branch_that_one_dataset_lacks_is_reported_with_what_reads_it(toys, tmp_path, run_quietly):
-    other = write_toy(tmp_path / "dy.root", 40, 9, extra={"PuppiMET_pt": np.ones(40, dtype=np.float32)})
+    ones = np.ones(40, dtype=np.float32)
+    other = write_toy(tmp_path / "dy.root", 40, 9, extra={"PuppiMET_pt": ones, "PuppiMET_phi": ones})
     config = toy_config([dataset("tt", *toys["tt"]), dataset("dy", other)], tmp_path / "out")
     config["channels"][1]["observables"][0]["use"] = [("PuppiMET", "pt")]
     result = run_quietly(config)

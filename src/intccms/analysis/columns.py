@@ -77,13 +77,21 @@ class Columns:
         Raises
         ------
         FunctorError
-            If the function raises; the message names the functor, the cause is chained.
+            If the function raises, or a column cannot be made of the branches that there are; the message names
+            the functor, the cause is chained.
         """
-        arrays = [self[column] for column in functor.use]
+        arrays = [self._declared(column, where) for column in functor.use]
         try:
             return functor.function(*arrays, **_evaluated(functor.static_kwargs))
         except Exception as exc:
             message = f"{where} raised {type(exc).__name__}: {exc}"
+            raise FunctorError(message) from exc
+
+    def _declared(self, column: ObjVar, where: str) -> Any:
+        try:
+            return self[column]
+        except (AttributeError, ValueError, LookupError) as exc:
+            message = f"{where}: cannot have {tuple(column)!r}: {exc}"
             raise FunctorError(message) from exc
 
     def select(self, mask: Any) -> Self:

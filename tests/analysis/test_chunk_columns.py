@@ -1,0 +1,186 @@
+"""What functors get to see of a chunk: the input, narrowed collections, ghosts, absent triggers, constants."""
+
+from __future__ import annotations
+
+import os
+
+import awkward as ak
+import numpy as np
+import pytest
+
+from intccms.analysis.columns import Columns
+from intccms.datasets import SourceFile, open_source
+from intccms.errors import FunctorError
+from intccms.schema import Functor, ObjVar, WorkerEval
+from tests.analysis.toys import write_toy
+
+WHERE = "ghost_observables.0"
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory):
+    return write_toy(tmp_path_factory.mktemp("columns") / "toy.root", 60, 21)
+
+
+@pytest.fixture
+def columns(toy) -> Columns:
+    source = open_source(SourceFile(toy.path.name, (str(toy.path),)), "Events")
+    events = source.events(source.branches, 0, len(toy), {})
+    return Columns(events, absent=frozenset({"HLT_Mu50"}))
+
+
+def same(*values):
+    return values[0] if len(values) == 1 else values
+
+
+def test_columns_are_the_branches_that_were_written(columns, toy):
+    assert len(columns) == 60
+    assert np.array_equal(columns[ObjVar("event", "genWeight")], toy.columns["genWeight"])
+    assert np.array_equal(columns[ObjVar("MET", "pt")], toy.columns["MET_pt"])
+    assert columns[ObjVar("Jet", "pt")].tolist() == toy.columns["Jet_pt"].tolist()
+    assert columns[ObjVar("Jet")].eta.tolist() == toy.columns["Jet_eta"].tolist()
+    assert np.array_equal(columns[ObjVar("HLT", "IsoMu24")], toy.columns["HLT_IsoMu24"])
+
+
+def test_an_absent_trigger_is_false_for_every_event_left(columns):
+    assert columns[ObjVar("HLT", "Mu50")].tolist() == [False] * 60
+    few = columns.select(np.arange(60) < 7)
+    assert few[ObjVar("HLT", "Mu50")].tolist() == [False] * 7
+
+
+def test_a_narrowed_collection_is_what_all_ways_of_asking_give(columns, toy):
+    jets = columns[ObjVar("Jet")]
+    columns.replace("Jet", jets[jets.pt > 50])
+    by_hand = [[pt for pt in event if pt > 50] for event in toy.columns["Jet_pt"].tolist()]
+    assert columns[ObjVar("Jet")].pt.tolist() == by_hand
+    assert columns[ObjVar("Jet", "pt")].tolist() == by_hand
+    assert columns[ObjVar("event")].Jet.pt.tolist() == by_hand
+    assert ak.num(columns[ObjVar("event")].Muon).tolist() == ak.num(toy.columns["Muon_pt"]).tolist()
+
+
+def test_masks_in_order_each_see_what_the_one_before_left(columns, toy):
+    for low in (40.0, 80.0):
+        jets = columns[ObjVar("Jet")]
+        columns.replace("Jet", jets[jets.pt > low][:, :1])
+    by_hand = []
+    for event in toy.columns["Jet_pt"].tolist():
+        first = [pt for pt in event if pt > 40][:1]
+        by_hand.append([pt for pt in first if pt > 80])
+    assert columns[ObjVar("Jet", "pt")].tolist() == by_hand
+
+
+def test_an_event_level_ghost_is_a_column_of_event(columns):
+    columns.add("event", ["a", "b"], [np.arange(60), ak.Array([[1.0]] * 60)], WHERE)
+    assert columns[ObjVar("event", "a")].tolist() == list(range(60))
+    assert columns[ObjVar("event", "b")].tolist() == [[1.0]] * 60
+    assert columns[ObjVar("event")].a.tolist() == list(range(60))
+
+
+def test_a_ghost_on_an_existing_collection_is_a_field_of_its_objects(columns, toy):
+    columns.add("Jet", ["double"], [columns[ObjVar("Jet", "pt")] * 2], WHERE)
+    assert columns[ObjVar("Jet", "double")].tolist() == (toy.columns["Jet_pt"] * 2).tolist()
+    jets = columns[ObjVar("Jet")]
+    assert jets[jets.double > 100].pt.tolist() == [[p for p in e if p > 50] for e in toy.columns["Jet_pt"].tolist()]
+
+
+def test_a_ghost_on_a_narrowed_collection_has_the_narrowed_counts(columns):
+    jets = columns[ObjVar("Jet")]
+    columns.replace("Jet", jets[jets.pt > 50])
+    with pytest.raises(FunctorError, match=r"ghost_observables.0: 'x' is .* needs one value per object"):
+        columns.add("Jet", ["x"], [jets.pt], WHERE)
+    columns.add("Jet", ["x"], [columns[ObjVar("Jet", "pt")]], WHERE)
+    assert columns[ObjVar("Jet", "x")].tolist() == columns[ObjVar("Jet", "pt")].tolist()
+
+
+def test_a_ghost_on_a_collection_of_one_object_per_event(columns):
+    columns.add("MET", ["half"], [columns[ObjVar("MET", "pt")] / 2], WHERE)
+    met = columns[ObjVar("MET")]
+    assert (met.half * 2).tolist() == met.pt.tolist()
+
+
+def test_a_new_collection_of_jagged_quantities_behaves_like_any_other(columns, toy):
+    pt, eta = columns[ObjVar("Jet", "pt")], columns[ObjVar("Jet", "eta")]
+    columns.add("Top", ["pt", "eta"], [pt * 3, eta], WHERE)
+    tops = columns[ObjVar("Top")]
+    assert ak.num(tops).tolist() == ak.num(toy.columns["Jet_pt"]).tolist()
+    assert tops[tops.pt > 150].eta.tolist() == eta[pt * 3 > 150].tolist()
+    assert columns[ObjVar("Top", "eta")].tolist() == toy.columns["Jet_eta"].tolist()
+
+
+def test_a_new_collection_may_hold_flat_and_jagged_quantities_from_several_ghosts(columns):
+    columns.add("Pair", ["mass"], [np.arange(60.0)], WHERE)
+    columns.add("Pair", ["all"], [ak.Array([[1, 2]] * 60)], WHERE)
+    assert columns[ObjVar("Pair", "mass")].tolist() == list(range(60))
+    assert columns[ObjVar("Pair")].all.tolist() == [[1, 2]] * 60
+    assert columns[ObjVar("event")].Pair.mass.tolist() == list(range(60))
+
+
+def test_a_selection_keeps_everything_in_step(columns, toy):
+    jets = columns[ObjVar("Jet")]
+    columns.replace("Jet", jets[jets.pt > 50])
+    columns.add("event", ["n"], [np.arange(60)], WHERE)
+    columns.add("Pair", ["m"], [np.arange(60) * 2.0], WHERE)
+    mask = np.arange(60) % 3 == 0
+    some = columns.select(mask).select(np.arange(20) % 2 == 1)
+    kept = np.arange(60)[mask][1::2]
+    assert len(some) == 10
+    assert some[ObjVar("event", "n")].tolist() == kept.tolist()
+    assert some[ObjVar("Pair", "m")].tolist() == (kept * 2.0).tolist()
+    assert some[ObjVar("event", "event")].tolist() == toy.columns["event"][kept].tolist()
+    assert some[ObjVar("Jet", "pt")].tolist() == [
+        [pt for pt in toy.columns["Jet_pt"][int(index)].tolist() if pt > 50] for index in kept
+    ]
+    assert len(columns) == 60, "the columns it came from are as they were"
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (3.0, "'x' is float; expected an array with one element per event"),
+        (None, "'x' is NoneType; expected an array"),
+        (np.zeros(59), "'x' has 59 elements for 60 events"),
+    ],
+)
+def test_a_ghost_that_is_not_one_value_per_event_is_an_error(value, words, columns):
+    with pytest.raises(FunctorError, match=f"^{WHERE}: {words}"):
+        columns.add("event", ["x"], [value], WHERE)
+
+
+def test_a_flat_ghost_on_a_collection_of_objects_is_an_error(columns):
+    with pytest.raises(FunctorError, match=r"'x' is 60 \* float64; its collection needs one value per object"):
+        columns.add("Jet", ["x"], [np.zeros(60)], WHERE)
+
+
+def test_a_functor_gets_its_columns_in_order_and_its_constants_by_name(columns):
+    def weighted(first, second, *, factor):
+        return first * factor + second
+
+    functor = Functor(function=weighted, use=[("MET", "pt"), ("event", "run")], static_kwargs={"factor": 2})
+    result = columns.call(functor, "here")
+    assert result.tolist() == (columns[ObjVar("MET", "pt")] * 2 + columns[ObjVar("event", "run")]).tolist()
+
+
+def test_values_for_workers_are_computed_at_each_call_also_inside_containers(columns, monkeypatch):
+    evaluated = WorkerEval(lambda: os.environ["INTCCMS_TEST_PLACE"])
+    arguments = {"a": evaluated, "b": {"x": [evaluated, 1]}, "c": (evaluated,), "d": 4}
+    functor = Functor(function=lambda a, b, c, d: (a, b, c, d), static_kwargs=arguments)
+    for place in ("here", "there"):
+        monkeypatch.setenv("INTCCMS_TEST_PLACE", place)
+        assert columns.call(functor, "f") == (place, {"x": [place, 1]}, (place,), 4)
+    assert functor.static_kwargs["a"] is evaluated
+
+
+def test_an_exception_names_the_functor_and_keeps_its_cause(columns):
+    def broken(values):
+        return values.no_such_field
+
+    with pytest.raises(FunctorError, match=r"^channels.SR.selection raised AttributeError: ") as info:
+        columns.call(Functor(function=broken, use=[("Jet", None)]), "channels.SR.selection")
+    assert isinstance(info.value.__cause__, AttributeError)
+
+
+def test_a_collection_that_lacks_what_its_behaviour_needs_names_the_functor(toy):
+    source = open_source(SourceFile(toy.path.name, (str(toy.path),)), "Events")
+    bare = Columns(source.events({"nMuon", "Muon_pt"}, 0, 60, {}))
+    with pytest.raises(FunctorError, match=r"^channels.SR.selection: cannot have \('Muon', 'pt'\): .*phi"):
+        bare.call(Functor(function=same, use=[("Muon", "pt")]), "channels.SR.selection")
