@@ -58,7 +58,9 @@ def minimal() -> dict[str, Any]:
             },
             {
                 "name": "CR",
-                "observables": [{"name": "met", "function": same, "use": [met], "binning": [0.0, 10.0, 50.0]}],
+                "observables": [
+                    {"name": "met", "function": same, "use": [met], "binning": [0.0, 10.0, 50.0]}
+                ],
             },
         ],
         "plotting": {"labels": {"ttbar": "tt"}},

@@ -159,7 +159,9 @@ def _write_events(file: Any, flat: dict[str, Any], muons: Any, kind: str) -> Non
         return
     types = {name: values.dtype for name, values in flat.items()}
     jagged = {"Muon_pt": "var * float32", "Muon_charge": "var * int32"}
-    tree = file.mktree("Events", {**types, **jagged}, counter_name=lambda branch: "n" + branch.split("_", 1)[0])
+    tree = file.mktree(
+        "Events", {**types, **jagged}, counter_name=lambda branch: "n" + branch.split("_", 1)[0]
+    )
     if len(muons):
         tree.extend({**flat, "Muon_pt": muons.pt, "Muon_charge": muons.charge})
 

@@ -55,7 +55,9 @@ def test_help_is_there_without_heavy_libraries_too():
     assert done.stdout.splitlines()[-1] == "0 []"
 
 
-@pytest.mark.parametrize("args", [(), ("run",), ("demo",), ("config",), ("config", "show"), ("config", "schema")])
+@pytest.mark.parametrize(
+    "args", [(), ("run",), ("demo",), ("config",), ("config", "show"), ("config", "schema")]
+)
 def test_every_command_has_help(args):
     result = call(*args, "--help")
     assert result.exit_code == 0
@@ -78,7 +80,7 @@ def test_show_prints_the_resolved_configuration_as_json(config_file):
 
 
 def test_show_prints_no_value_that_belongs_to_workers_only(tmp_path):
-    secret = "correct-horse-battery-staple"  # noqa: S105 - what must not be found
+    secret = "correct-horse-battery-staple"
     path = tmp_path / "secret_config.py"
     path.write_text(
         "from intccms.schema import WorkerEval\n"
@@ -120,7 +122,9 @@ def test_schema_prints_a_valid_json_schema_with_help():
     assert "[pb^-1]" in schema["$defs"]["GeneralConfig"]["properties"]["lumi"]["description"]
 
 
-@pytest.mark.parametrize("command", [["run", "--no-progress"], ["config", "show"], ["config", "validate"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "command", [["run", "--no-progress"], ["config", "show"], ["config", "validate"]], ids=" ".join
+)
 @pytest.mark.parametrize(
     ("override", "words"),
     [
@@ -179,5 +183,3 @@ def test_a_run_exits_with_0_and_says_where_its_results_are(config_file):
 
 def test_an_unknown_command_exits_with_2():
     assert call("rnu").exit_code == 2
-
-

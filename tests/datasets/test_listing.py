@@ -72,10 +72,15 @@ def test_patterns_are_sorted_as_people_count(pattern, found):
 
 def test_an_absolute_pattern_gives_absolute_names(tmp_path):
     touch("in/b.root", "in/a.root")
-    assert names(manager(files=[f"{tmp_path}/in/*.root"])) == [f"{tmp_path}/in/a.root", f"{tmp_path}/in/b.root"]
+    assert names(manager(files=[f"{tmp_path}/in/*.root"])) == [
+        f"{tmp_path}/in/a.root",
+        f"{tmp_path}/in/b.root",
+    ]
 
 
-@pytest.mark.parametrize("name", ["with space.root", "a:b.root", "odd[1].root", "what?.root", "#1.root", "ünï.root"])
+@pytest.mark.parametrize(
+    "name", ["with space.root", "a:b.root", "odd[1].root", "what?.root", "#1.root", "ünï.root"]
+)
 def test_odd_characters_in_names_are_just_characters(name):
     touch(f"in/{name}")
     assert names(manager(files=[f"in/{name}"])) == [f"in/{name}"]
@@ -127,7 +132,10 @@ def test_folders_pair_with_the_datasets_of_an_entry():
         ({"files": ["none.txt"]}, "dataset 'tt': there is no listing 'none.txt'"),
         ({"files": ["none"]}, "dataset 'tt': there is no file 'none'"),
         ({"directories": "empty"}, "dataset 'tt': folder 'empty' holds neither listings"),
-        ({"directories": "comments"}, r"dataset 'tt': the listing comments/a.txt is empty; it needs one file name"),
+        (
+            {"directories": "comments"},
+            r"dataset 'tt': the listing comments/a.txt is empty; it needs one file name",
+        ),
         ({"directories": "binary"}, "dataset 'tt': cannot read the listing binary/a.txt"),
     ],
 )
@@ -188,14 +196,18 @@ def test_files_named_after_a_dataset_need_not_be_numbered_and_may_be_parquet():
 
 def test_a_base_folder_without_files_of_a_dataset_names_the_patterns_and_the_way_out():
     touch("base/data_0.root")
-    with pytest.raises(ConfigError, match=r"'tt': no file base/tt_\*.root or base/tt_\*.parquet.*general.processes"):
+    with pytest.raises(
+        ConfigError, match=r"'tt': no file base/tt_\*.root or base/tt_\*.parquet.*general.processes"
+    ):
         names(manager("base"))
 
 
 def test_a_base_folder_may_be_a_url(tmp_path):
     touch("base/tt_0.root", "base/in/a.root")
     assert names(manager(f"file://{tmp_path}/base")) == [f"file://{tmp_path}/base/tt_0.root"]
-    assert names(manager(f"file://{tmp_path}/base", files=["in/a.root"])) == [f"file://{tmp_path}/base/in/a.root"]
+    assert names(manager(f"file://{tmp_path}/base", files=["in/a.root"])) == [
+        f"file://{tmp_path}/base/in/a.root"
+    ]
 
 
 @pytest.mark.parametrize(

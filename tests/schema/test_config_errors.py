@@ -115,7 +115,9 @@ def test_a_value_of_the_wrong_type_or_range_is_one_line_with_path_value_and_expe
     assert "\n" not in message
 
 
-@pytest.mark.parametrize(("lumi", "wrong"), [({"2017": -5}, "-5"), ({2017: "x"}, "'x'"), ({"2017": None}, "None")])
+@pytest.mark.parametrize(
+    ("lumi", "wrong"), [({"2017": -5}, "-5"), ({2017: "x"}, "'x'"), ({"2017": None}, "None")]
+)
 def test_a_wrong_luminosity_of_a_year_names_the_year(configuration, lumi, wrong):
     message = error_of(changed(configuration, "general.lumi", lumi))
     assert message.startswith("general.lumi.2017: should be ")
@@ -177,7 +179,10 @@ def test_a_contradiction_names_the_place_and_says_what_to_do(configuration, path
 
 def test_two_ghost_observables_of_one_name_and_collection_are_refused(configuration):
     ghosts = configuration["ghost_observables"]
-    configuration["ghost_observables"] = [*ghosts, {"names": ["x", "ht"], "function": same, "use": [("MET", "pt")]}]
+    configuration["ghost_observables"] = [
+        *ghosts,
+        {"names": ["x", "ht"], "function": same, "use": [("MET", "pt")]},
+    ]
     assert "ghost_observables: duplicate names ['event.ht']" in error_of(configuration)
 
 

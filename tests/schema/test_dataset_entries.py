@@ -142,7 +142,9 @@ def test_data_need_no_luminosity(configuration):
 
 def test_simulation_without_any_luminosity_is_refused_when_it_is_asked_for(configuration):
     config = with_years(configuration, None, [2017])
-    with pytest.raises(ConfigError, match=r"'w_2017' is simulation and needs a luminosity \[pb\^-1\].*general.lumi"):
+    with pytest.raises(
+        ConfigError, match=r"'w_2017' is simulation and needs a luminosity \[pb\^-1\].*general.lumi"
+    ):
         config.lumi_of(config.selected_datasets()[0])
 
 

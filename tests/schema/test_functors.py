@@ -41,7 +41,9 @@ def test_a_column_may_be_written_as_an_objvar_or_as_a_tuple(written, column, bra
     assert str(found) == branch
 
 
-@pytest.mark.parametrize("wrong", ["Muon", 3, ("Muon", "pt", "x"), (), ("Muon", 1), None, {"Muon": "pt"}], ids=repr)
+@pytest.mark.parametrize(
+    "wrong", ["Muon", 3, ("Muon", "pt", "x"), (), ("Muon", 1), None, {"Muon": "pt"}], ids=repr
+)
 def test_a_column_written_in_another_way_is_refused_with_the_right_way(wrong):
     with pytest.raises(ConfigError, match=r"use: expected ObjVar\(collection, field\) or a tuple") as caught:
         Functor(function=same, use=[wrong])
@@ -123,14 +125,20 @@ def test_a_signature_that_does_not_fit_names_function_columns_constants_and_reas
 
 def test_the_error_of_a_signature_carries_the_path_of_the_functor(configuration):
     configuration["channels"][0]["observables"][0]["use"] = [("MET", "pt"), ("MET", "phi")]
-    with pytest.raises(ConfigError, match=r"^channels\[SR\].observables\[met\]: tests.configurations:same\(") as caught:
+    with pytest.raises(
+        ConfigError, match=r"^channels\[SR\].observables\[met\]: tests.configurations:same\("
+    ) as caught:
         Config(**configuration)
     assert "(MET_pt, MET_phi)" in str(caught.value)
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("tests.configurations:add", add), ("math:hypot", __import__("math").hypot), ("builtins:str.upper", str.upper)],
+    [
+        ("tests.configurations:add", add),
+        ("math:hypot", __import__("math").hypot),
+        ("builtins:str.upper", str.upper),
+    ],
 )
 def test_a_function_may_be_named_as_module_and_name(text, expected):
     assert Functor(function=text, use=[("a", "b")] * (1 if expected is str.upper else 2)).function is expected
@@ -220,6 +228,8 @@ def test_a_worker_value_does_not_change_the_digest(configuration):
 
 @pytest.mark.parametrize("value", [SECRET, 3, None])
 def test_a_worker_value_that_is_no_callable_is_refused_without_showing_it(value):
-    with pytest.raises(ConfigError, match=r"takes a callable, not \w+. Wrap the value: lambda: ...") as caught:
+    with pytest.raises(
+        ConfigError, match=r"takes a callable, not \w+. Wrap the value: lambda: ..."
+    ) as caught:
         WorkerEval(value)
     assert SECRET not in str(caught.value)

@@ -122,8 +122,16 @@ def test_a_file_that_did_not_change_is_not_run_again(tmp_path):
 @pytest.mark.parametrize(
     ("text", "cause", "words"),
     [
-        ("raise RuntimeError('no grid proxy')", RuntimeError, r"RuntimeError: no grid proxy \(.*config.py, line 1\)"),
-        ("\n\nimport no_such_module_here", ModuleNotFoundError, r"No module named 'no_such_module_here'.*line 3\)"),
+        (
+            "raise RuntimeError('no grid proxy')",
+            RuntimeError,
+            r"RuntimeError: no grid proxy \(.*config.py, line 1\)",
+        ),
+        (
+            "\n\nimport no_such_module_here",
+            ModuleNotFoundError,
+            r"No module named 'no_such_module_here'.*line 3\)",
+        ),
         ("config = {", SyntaxError, r"SyntaxError: .*line 1"),
         ("\nconfig = [][0]", IndexError, r"IndexError: list index out of range \(.*config.py, line 2\)"),
     ],
@@ -146,7 +154,8 @@ def test_a_module_that_raises_is_read_again_once_it_is_mended(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "given"), [("", "none"), ("config = 3", "int"), ("config = ['x']", "list"), ("Config = {}", "none")]
+    ("text", "given"),
+    [("", "none"), ("config = 3", "int"), ("config = ['x']", "list"), ("Config = {}", "none")],
 )
 def test_a_module_without_a_usable_config_is_refused(tmp_path, text, given):
     path = write(tmp_path / "config.py", text)
@@ -178,7 +187,9 @@ def test_a_file_with_the_name_of_an_installed_module_is_refused_and_the_module_s
 
 def test_the_users_modules_are_those_of_the_functions_and_none_that_are_installed(tmp_path):
     path = analysis(tmp_path, lumi=1.0, cut=10)
-    config = load_config(path, ["preprocess.skimming.function=numpy:isfinite", "preprocess.skimming.use=[('a','b')]"])
+    config = load_config(
+        path, ["preprocess.skimming.function=numpy:isfinite", "preprocess.skimming.use=[('a','b')]"]
+    )
     assert [module.__name__ for module in config_modules(config)] == ["config"]
     assert [is_users(sys.modules[name]) for name in ("os", "numpy", "intccms.schema", "config")] == [
         False,

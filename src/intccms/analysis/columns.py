@@ -169,7 +169,12 @@ def _with_field(objects: Any, values: Any, name: str, where: str) -> Any:
             f"({objects.type.length} events * var)."
         )
         raise FunctorError(message)
-    return ak.with_field(objects, values, name)
+    try:
+        return ak.with_field(objects, values, name)
+    except (TypeError, ValueError) as exc:
+        reason = str(exc).partition("\n")[0]
+        message = f"{where}: {name!r} cannot be a field of its collection: {reason}. Give it another name."
+        raise FunctorError(message) from exc
 
 
 def _same_counts(values: Any, objects: Any) -> bool:

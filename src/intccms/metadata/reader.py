@@ -144,6 +144,7 @@ def _facts(
             has = ", ".join(names) or "nothing"
             message = f"{url} has no tree {tree_name!r}.{did_you_mean(tree_name, names)} It holds: {has}."
             raise InputFileError(message)
+        _refuse_truncated(directory.file, url)
         is_tree = directory.classname_of(tree_name) == "TTree"
         facts = {
             "url": url,
@@ -155,6 +156,14 @@ def _facts(
             facts["entries"] = int(directory[tree_name].member("fEntries"))
         trees = {name: _small_tree(directory[name]) for name in others if name in names}
     return facts, trees
+
+
+def _refuse_truncated(file: Any, url: str) -> None:
+    """Raise if bytes are missing at the end: the trees may still open, and their last baskets not."""
+    size, expected = file.source.num_bytes, file.fEND
+    if size is not None and size < expected:
+        message = f"{url} is truncated: it has {size} of {expected} bytes. Transfer it again."
+        raise InputFileError(message)
 
 
 _WANTED = frozenset((*_SUM_NAMES, *_COUNT_NAMES, "run", "luminosityBlock"))

@@ -115,9 +115,8 @@ def read_metadata(
         _refuse(tasks, store, manager)
     elif tasks:
         _read_missing(tasks, store, manager, run)
-        # the file that was looked at for its columns may have been a bad one: then another one tells
-        looks = [task for dataset in manager.datasets for task in _missing(dataset, manager, store)]
-        looks = [task for task in looks if task.branches and _known(task, store, manager)]
+        # the file that was to be looked at for its columns may have been a bad one: then another one tells
+        looks = [task for dataset in manager.datasets for task in _look(dataset, manager, store)]
         if looks:
             _read_missing(looks, store, manager, run)
     result = [_collect(dataset, manager, store) for dataset in manager.datasets]
@@ -133,22 +132,35 @@ def source_key(dataset: Dataset) -> str:
 
 
 def _missing(dataset: Dataset, manager: DatasetManager, store: MetadataStore) -> list[MetadataTask]:
-    files = manager.files(dataset.name)
+    """Return the tasks for files without facts; one file per dataset is looked at for its columns as well.
+
+    So a misspelt column is found before events are read.
+    """
+    look = _look(dataset, manager, store)
     key = source_key(dataset)
-    known = {file.name: store.get(dataset.name, key, file) for file in files}
     tasks = [
-        MetadataTask(dataset.name, file, dataset.tree_name, dataset.weight_branch, branches=False)
-        for file in files
-        if known[file.name] is None
+        _task(dataset, file)
+        for file in manager.files(dataset.name)
+        if store.get(dataset.name, key, file) is None
     ]
-    # one file per dataset is looked at for its columns, so that a misspelt name is found before events are read
-    if any(record is not None and record.branches for record in known.values()):
-        return tasks
-    good = next((file for file in files if known[file.name] is not None), None)
-    if good is None:
-        return [replace(tasks[0], branches=True), *tasks[1:]]
-    look = MetadataTask(dataset.name, good, dataset.tree_name, dataset.weight_branch, branches=True)
-    return [look, *tasks]
+    if not tasks:
+        return look
+    has_columns = len(tasks) < len(manager.files(dataset.name)) and not look
+    return tasks if has_columns else [replace(tasks[0], branches=True), *tasks[1:]]
+
+
+def _look(dataset: Dataset, manager: DatasetManager, store: MetadataStore) -> list[MetadataTask]:
+    """Return the task that reads the columns of a known good file; nothing if they are known, or no file is."""
+    key = source_key(dataset)
+    known = {file: store.get(dataset.name, key, file) for file in manager.files(dataset.name)}
+    good = [file for file, record in known.items() if record is not None]
+    if not good or any(record is not None and record.branches for record in known.values()):
+        return []
+    return [replace(_task(dataset, good[0]), branches=True)]
+
+
+def _task(dataset: Dataset, file: SourceFile) -> MetadataTask:
+    return MetadataTask(dataset.name, file, dataset.tree_name, dataset.weight_branch, branches=False)
 
 
 def _known(task: MetadataTask, store: MetadataStore, manager: DatasetManager) -> bool:
