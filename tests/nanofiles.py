@@ -20,6 +20,7 @@ __all__ = [
     "expected_lumis",
     "gen_weight",
     "html_named_root",
+    "jet_pts",
     "muon_pts",
     "section_of",
     "truncated_copy",
@@ -52,6 +53,11 @@ class Written:
 def muon_pts(event: int) -> list[float]:
     """Transverse momenta of the muons of an event [GeV]; events divisible by three have none."""
     return [20.0 + event % 50 + 10 * index for index in range(event % 3)]
+
+
+def jet_pts(event: int) -> list[float]:
+    """Transverse momenta of the jets of an event [GeV]; up to four, and none in one event of five."""
+    return [30.0 + event % 70 + 20 * index for index in range(event % 5)]
 
 
 def gen_weight(event: int) -> float:
@@ -115,13 +121,15 @@ def write_nano(
     path.parent.mkdir(parents=True, exist_ok=True)
     events = range(first, first + n_events)
     generated = range(first, first + (n_events if n_generated is None else n_generated))
-    flat, muons = _columns(events, run, data=data)
-    flat |= extra or {}
+    flat, jagged = _flat(events, run, data=data) | (extra or {}), _jagged(events)
     if kind == "parquet":
-        ak.to_parquet(ak.zip({**flat, **_collection(muons)}, depth_limit=1), path)
+        ak.to_parquet(_with_counters(flat, jagged), path)
     else:
         with uproot.recreate(path) as file:
-            _write_events(file, flat, muons, kind)
+            if kind == "rntuple":
+                file.mkrntuple("Events", _with_counters(flat, jagged))
+            else:
+                _write_tree(file, flat, jagged)
             _write_runs(file, "only run" if data and runs != "absent" else runs, run, generated)
             if lumi_blocks:
                 sections = sorted({section_of(event) for event in generated})
@@ -131,7 +139,7 @@ def write_nano(
     )
 
 
-def _columns(events: range, run: int, *, data: bool) -> tuple[dict[str, Any], Any]:
+def _flat(events: range, run: int, *, data: bool) -> dict[str, Any]:
     flat = {
         "run": np.full(len(events), run, dtype=np.uint32),
         "luminosityBlock": np.array([section_of(event) for event in events], dtype=np.uint32),
@@ -141,29 +149,42 @@ def _columns(events: range, run: int, *, data: bool) -> tuple[dict[str, Any], An
     }
     if not data:
         flat["genWeight"] = np.array([gen_weight(event) for event in events], dtype=np.float32)
-    counts = np.array([event % 3 for event in events], dtype=np.int64)
-    pts = np.array([pt for event in events for pt in muon_pts(event)], dtype=np.float32)
-    charges = np.array([(-1) ** index for count in counts for index in range(count)], dtype=np.int32)
-    return flat, ak.zip({"pt": ak.unflatten(pts, counts), "charge": ak.unflatten(charges, counts)})
+    return flat
 
 
-def _collection(muons: Any) -> dict[str, Any]:
-    counts = np.asarray(ak.num(muons), dtype=np.int32)
-    return {"nMuon": counts, "Muon_pt": muons.pt, "Muon_charge": muons.charge}
-
-
-def _write_events(file: Any, flat: dict[str, Any], muons: Any, kind: str) -> None:
-    if kind == "rntuple":
-        columns = ak.zip({**flat, **_collection(muons)}, depth_limit=1)
-        file.mkrntuple("Events", columns)
-        return
-    types = {name: values.dtype for name, values in flat.items()}
-    jagged = {"Muon_pt": "var * float32", "Muon_charge": "var * int32"}
-    tree = file.mktree(
-        "Events", {**types, **jagged}, counter_name=lambda branch: "n" + branch.split("_", 1)[0]
+def _jagged(events: range) -> dict[str, Any]:
+    """Columns of the collections; those of one collection share its counter."""
+    columns: dict[str, Any] = {}
+    for name, pts_of in (("Muon", muon_pts), ("Jet", jet_pts)):
+        counts = [len(pts_of(event)) for event in events]
+        fields = {
+            "pt": [pt for event in events for pt in pts_of(event)],
+            "eta": [0.1 * index for count in counts for index in range(count)],
+            "phi": [0.5 * index for count in counts for index in range(count)],
+            "mass": [0.0] * sum(counts),
+        }
+        for field, values in fields.items():
+            columns[f"{name}_{field}"] = ak.unflatten(np.array(values, dtype=np.float32), counts)
+    charges = [(-1) ** index for event in events for index in range(len(muon_pts(event)))]
+    columns["Muon_charge"] = ak.unflatten(
+        np.array(charges, dtype=np.int32), [len(muon_pts(event)) for event in events]
     )
-    if len(muons):
-        tree.extend({**flat, "Muon_pt": muons.pt, "Muon_charge": muons.charge})
+    return columns
+
+
+def _with_counters(flat: dict[str, Any], jagged: dict[str, Any]) -> Any:
+    counters = {
+        f"n{name}": np.asarray(ak.num(jagged[f"{name}_pt"]), dtype=np.int32) for name in ("Muon", "Jet")
+    }
+    return ak.zip({**flat, **counters, **jagged}, depth_limit=1)
+
+
+def _write_tree(file: Any, flat: dict[str, Any], jagged: dict[str, Any]) -> None:
+    types = {name: values.dtype for name, values in flat.items()}
+    types |= {name: values.type.content for name, values in jagged.items()}
+    tree = file.mktree("Events", types, counter_name=lambda branch: "n" + branch.split("_", 1)[0])
+    if len(flat["run"]):
+        tree.extend({**flat, **jagged})
 
 
 def _write_runs(file: Any, runs: Runs, run: int, generated: range) -> None:

@@ -80,7 +80,9 @@ def test_a_ghost_on_an_existing_collection_is_a_field_of_its_objects(columns, to
     columns.add("Jet", ["double"], [columns[ObjVar("Jet", "pt")] * 2], WHERE)
     assert columns[ObjVar("Jet", "double")].tolist() == (toy.columns["Jet_pt"] * 2).tolist()
     jets = columns[ObjVar("Jet")]
-    assert jets[jets.double > 100].pt.tolist() == [[p for p in e if p > 50] for e in toy.columns["Jet_pt"].tolist()]
+    assert jets[jets.double > 100].pt.tolist() == [
+        [p for p in e if p > 50] for e in toy.columns["Jet_pt"].tolist()
+    ]
 
 
 def test_a_ghost_on_a_narrowed_collection_has_the_narrowed_counts(columns):
@@ -147,12 +149,16 @@ def test_a_ghost_that_is_not_one_value_per_event_is_an_error(value, words, colum
 
 
 def test_a_flat_ghost_on_a_collection_of_objects_is_an_error(columns):
-    with pytest.raises(FunctorError, match=r"'x' is 60 \* float64; its collection needs one value per object"):
+    with pytest.raises(
+        FunctorError, match=r"'x' is 60 \* float64; its collection needs one value per object"
+    ):
         columns.add("Jet", ["x"], [np.zeros(60)], WHERE)
 
 
 def test_a_ghost_whose_name_means_a_coordinate_to_the_collection_is_an_error_that_says_so(columns):
-    with pytest.raises(FunctorError, match=r"^ghost_observables.0: 'x' cannot be a field .*conflicting azimuthal"):
+    with pytest.raises(
+        FunctorError, match=r"^ghost_observables.0: 'x' cannot be a field .*conflicting azimuthal"
+    ):
         columns.add("Jet", ["x"], [columns[ObjVar("Jet", "pt")]], WHERE)
 
 

@@ -25,7 +25,15 @@ STEP = 50
 
 def all_chunks() -> list[Chunk]:
     return [
-        Chunk(name, index, SourceFile(f"{name}{index}", (f"{name}{index}",)), "Events", None, start, start + STEP)
+        Chunk(
+            name,
+            index,
+            SourceFile(f"{name}{index}", (f"{name}{index}",)),
+            "Events",
+            None,
+            start,
+            start + STEP,
+        )
         for name, lengths in FILES.items()
         for index, length in enumerate(lengths)
         for start in range(0, length, STEP)

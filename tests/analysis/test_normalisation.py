@@ -21,7 +21,10 @@ def unscaled(toys) -> float:
 
 
 def test_negative_weights_and_several_files_enter_the_sum_over_generated_events(tmp_path, run_quietly):
-    toys = [write_toy(tmp_path / f"{i}.root", 120, 10 + i, generated_sumw=value) for i, value in enumerate((100.0, 25.0))]
+    toys = [
+        write_toy(tmp_path / f"{i}.root", 120, 10 + i, generated_sumw=value)
+        for i, value in enumerate((100.0, 25.0))
+    ]
     assert any((toy.weights < 0).any() for toy in toys)
     output = run_quietly(toy_config([dataset("tt", *toys, xsec=2.0)], tmp_path / "out")).output
     assert ht_sum(output, "tt") == pytest.approx(unscaled(toys) * 2.0 * 50.0 / 125.0, rel=1e-10)
@@ -85,7 +88,9 @@ def test_a_sum_of_weights_of_zero_is_reported_and_not_fatal_to_others(toys, tmp_
     datasets = [dataset("zero", zero), dataset("tt", *toys["tt"])]
     result = run_quietly(toy_config(datasets, tmp_path / "out", min_coverage=0.5))
     (failure,) = result.output["report"]["failures"]
-    assert failure["reason"].startswith("cannot normalise dataset 'zero': the sum of generator weights is 0.0")
+    assert failure["reason"].startswith(
+        "cannot normalise dataset 'zero': the sum of generator weights is 0.0"
+    )
     assert not result.succeeded, "a dataset that is missing as a whole is below any coverage"
     assert [one["coverage"] for one in result.output["report"]["datasets"]] == [0.0, 1.0]
     assert ht_sum(result.output, "zero") == 0.0

@@ -89,7 +89,10 @@ def test_of_the_declared_columns_exactly_those_used_are_read(config, toys, monke
     config["baseline_selection"] = None
     config["ghost_observables"] = []
     config["channels"] = [
-        {"name": "c", "observables": [{"name": "pt", "function": same, "use": [("Jet", "pt")], "binning": [0, 9]}]}
+        {
+            "name": "c",
+            "observables": [{"name": "pt", "function": same, "use": [("Jet", "pt")], "binning": [0, 9]}],
+        }
     ]
     expected = {"genWeight", "MET_pt", "nJet", "Jet_pt"}
     assert read_branches(monkeypatch, config, chunk_of(toys["tt"][0])) == expected
@@ -120,7 +123,8 @@ def test_a_ghost_of_several_names_may_return_them_in_any_form(form: str, config,
         {"names": ["a", "b"], "function": GHOSTS[form], "use": [("MET", "pt")], "collection": "Twins"}
     )
     config["channels"][1]["observables"] = [
-        {"name": name, "function": same, "use": [("Twins", name)], "binning": [0, 50, 100, 500]} for name in "ab"
+        {"name": name, "function": same, "use": [("Twins", name)], "binning": [0, 50, 100, 500]}
+        for name in "ab"
     ]
     sums = processed(config, chunk_of(toys["tt"][0])).sums
     met = toys["tt"][0].columns["MET_pt"]
@@ -157,7 +161,13 @@ def test_a_failed_chunk_of_data_has_no_sum_of_weights(config, toys):
 
 def records(*entries: int | None) -> tuple[FileMetadata, ...]:
     return tuple(
-        FileMetadata(f"{i}.root", (f"a/{i}.root", f"b/{i}.root"), entries=n, error="gone" if n is None else None, url=f"b/{i}.root")
+        FileMetadata(
+            f"{i}.root",
+            (f"a/{i}.root", f"b/{i}.root"),
+            entries=n,
+            error="gone" if n is None else None,
+            url=f"b/{i}.root",
+        )
         for i, n in enumerate(entries)
     )
 

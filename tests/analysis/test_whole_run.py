@@ -53,7 +53,9 @@ def test_histograms_are_those_of_a_loop_over_events(reference, toys, process, ch
     view = reference.output["histograms"][channel][observable][index].view(flow=True)
     bound = 1e-12 * expected["sum of |w|"]
     assert np.all(np.abs(view["value"] - scale * expected["sumw"]) <= abs(scale) * bound)
-    assert np.all(np.abs(view["variance"] - scale**2 * expected["sumw2"]) <= 1e-12 * scale**2 * expected["sumw2"])
+    assert np.all(
+        np.abs(view["variance"] - scale**2 * expected["sumw2"]) <= 1e-12 * scale**2 * expected["sumw2"]
+    )
     entries = reference.output["entries"][channel][observable][{"process": process}].view(flow=True)
     assert np.array_equal(entries, expected["entries"])
 
@@ -160,7 +162,9 @@ def test_the_filter_on_processes_leaves_out_the_others(reference, toys, tmp_path
 
 
 def test_an_executor_that_does_not_exist_is_an_error_that_lists_those_that_do():
-    with pytest.raises(ConfigError, match="general.executor: expected 'iterative', 'futures', 'dask' or a coffea"):
+    with pytest.raises(
+        ConfigError, match="general.executor: expected 'iterative', 'futures', 'dask' or a coffea"
+    ):
         make_executor("slurm", workers=None, client=None, modules=())
 
 

@@ -190,7 +190,10 @@ def toy_config(datasets: list[dict[str, Any]], output: Path, *, chunk_size: int 
                         "name": "jet_met",
                         "function": jet_pt_and_met,
                         "use": [jet, met],
-                        "axes": [{"name": "jet", "binning": JET_EDGES}, {"name": "met", "binning": MET_EDGES}],
+                        "axes": [
+                            {"name": "jet", "binning": JET_EDGES},
+                            {"name": "met", "binning": MET_EDGES},
+                        ],
                     }
                 ],
             },

@@ -70,7 +70,9 @@ def test_an_address_where_nobody_listens_is_an_error_in_bounded_time(monkeypatch
     monkeypatch.setattr(local, "CONNECT_TIMEOUT", 1)
     begin = time.monotonic()
     with (
-        pytest.raises(FacilityError, match=rf"scheduler at tcp://127.0.0.1:{port}: .*Is it running, and reachable"),
+        pytest.raises(
+            FacilityError, match=rf"scheduler at tcp://127.0.0.1:{port}: .*Is it running, and reachable"
+        ),
         acquire_client(f"tcp://127.0.0.1:{port}"),
     ):
         pytest.fail("nobody listens there")
@@ -85,7 +87,9 @@ def test_an_address_of_an_unknown_protocol_is_an_error():
         pytest.fail("there is no such protocol")
 
 
-@pytest.mark.parametrize(("name", "near"), [("locl", "Did you mean 'local'?"), ("Local", "Did you mean 'local'?"), ("moon", "")])
+@pytest.mark.parametrize(
+    ("name", "near"), [("locl", "Did you mean 'local'?"), ("Local", "Did you mean 'local'?"), ("moon", "")]
+)
 def test_an_unknown_facility_is_an_error_with_the_nearest_name(name: str, near: str):
     with pytest.raises(ConfigError) as info, acquire_client(name):
         pytest.fail("there is no such facility")

@@ -36,7 +36,9 @@ def by_numpy(axes, columns, weights) -> tuple[np.ndarray, np.ndarray, np.ndarray
     edges = [edges_with_flow(axis) for axis in axes]
     sample = np.stack([np.asarray(column, dtype=float) for column in columns], axis=1)
     weights = np.asarray(weights, dtype=float)
-    return tuple(np.histogramdd(sample, edges, weights=w)[0] for w in (weights, weights**2, np.ones_like(weights)))
+    return tuple(
+        np.histogramdd(sample, edges, weights=w)[0] for w in (weights, weights**2, np.ones_like(weights))
+    )
 
 
 def assert_same(content: Sums, expected) -> None:
@@ -122,9 +124,17 @@ def test_a_rectangular_array_repeats_the_weight_along_rows_not_columns(square: b
 
 NONE_CASES = {
     "among events": (ak.Array([0.5, None, 1.5]), [1.0, 10.0, 100.0], [0, 1.0, 100.0, 0, 0, 0]),
-    "among candidates": (ak.Array([[0.5, None], [None], [1.5]]), [1.0, 10.0, 100.0], [0, 1.0, 100.0, 0, 0, 0]),
+    "among candidates": (
+        ak.Array([[0.5, None], [None], [1.5]]),
+        [1.0, 10.0, 100.0],
+        [0, 1.0, 100.0, 0, 0, 0],
+    ),
     "whole lists": (ak.Array([[0.5], None, [1.5, None]]), [1.0, 10.0, 100.0], [0, 1.0, 100.0, 0, 0, 0]),
-    "in lists of lists": (ak.Array([[[0.5, None], None], None, [[1.5]]]), [1.0, 10.0, 100.0], [0, 1.0, 100.0, 0, 0, 0]),
+    "in lists of lists": (
+        ak.Array([[[0.5, None], None], None, [[1.5]]]),
+        [1.0, 10.0, 100.0],
+        [0, 1.0, 100.0, 0, 0, 0],
+    ),
     "everywhere": (ak.Array([None, None, None]), [1.0, 10.0, 100.0], [0, 0, 0, 0, 0, 0]),
     "only empty lists": (ak.Array([[], [], []]), [1.0, 10.0, 100.0], [0, 0, 0, 0, 0, 0]),
 }
@@ -197,7 +207,11 @@ def test_unequal_numbers_of_candidates_are_an_error_that_names_the_observable():
 
 UNUSABLE = {
     "too few arrays": (np.zeros(2), [X, Y], r"returned 1 array\(s\) for 2 axes \(x, y\); expected a tuple"),
-    "too many arrays": ((np.zeros(2), np.zeros(2)), [X], r"returned 2 array\(s\) for 1 axes \(x\); expected one"),
+    "too many arrays": (
+        (np.zeros(2), np.zeros(2)),
+        [X],
+        r"returned 2 array\(s\) for 1 axes \(x\); expected one",
+    ),
     "too short": (np.zeros(1), [X], r"axis 'x': returned 1 elements for 2 events"),
     "too long": (ak.Array([[1.0], [], []]), [X], r"axis 'x': returned 3 elements for 2 events"),
     "records": (ak.Array([{"pt": 1.0}, {"pt": 2.0}]), [X], r"returned records \['pt'\]; expected numbers"),

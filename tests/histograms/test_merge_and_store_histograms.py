@@ -29,7 +29,9 @@ def channel(*, dimensions: int = 1) -> Channel:
 
 def sums(values, weights, dimensions: int = 1):
     axes = hist_axes(channel(dimensions=dimensions).observables[0].all_axes())
-    return {("SR", "x"): fill(axes, (np.asarray(values),) * dimensions, np.asarray(weights, dtype=float), "x")}
+    return {
+        ("SR", "x"): fill(axes, (np.asarray(values),) * dimensions, np.asarray(weights, dtype=float), "x")
+    }
 
 
 A = sums([0.5, 0.5, 5.0], [1.0, 2.0, 4.0])
@@ -91,7 +93,9 @@ def test_a_dataset_of_which_nothing_came_is_an_empty_category():
 def both(dimensions: int = 1):
     parts = {"a": sums([0.5, 1.5], [1.0, 2.0], dimensions), "b": sums([0.5], [5.0], dimensions)}
     chosen = [channel(dimensions=dimensions)]
-    return to_datasets(chosen, parts, ["a", "b"]), merge_processes(chosen, parts, {"p": ["a", "b"]}, lambda _: 2.0)
+    return to_datasets(chosen, parts, ["a", "b"]), merge_processes(
+        chosen, parts, {"p": ["a", "b"]}, lambda _: 2.0
+    )
 
 
 def test_what_was_saved_reads_back_with_coffea_and_with_uproot(tmp_path):

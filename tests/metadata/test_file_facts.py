@@ -203,9 +203,7 @@ def test_lumi_ranges_hold_exactly_the_sections_that_occur(pairs):
         for section in range(low, high + 1)
     ]
     assert sorted(set(pairs)) == unfolded
-    assert all(
-        one[1] + 1 < two[0] for parts in ranges.values() for one, two in itertools.pairwise(parts)
-    )
+    assert all(one[1] + 1 < two[0] for parts in ranges.values() for one, two in itertools.pairwise(parts))
 
 
 def test_a_file_of_the_wrong_kind_says_which_branch_is_missing(tmp_path):

@@ -358,3 +358,20 @@ def test_a_file_that_changes_while_it_is_read_is_read_again(analysis, monkeypatc
     (found,) = analysis.read()
     assert "a_0.root" in analysis.looked_at
     assert found.files[0].entries == 77
+
+
+def test_a_store_that_cannot_be_finished_leaves_the_old_one_whole(analysis, monkeypatch):
+    first = analysis.read()
+    before = (analysis.store / "tt.json").read_bytes()
+    write_nano(analysis.folder / "in/a_9.root")
+
+    def full(_path, _content):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OutputError, match=r"cannot write .*tt.json: No space left on device. Check space"):
+        analysis.read()
+    monkeypatch.undo()
+    assert (analysis.store / "tt.json").read_bytes() == before
+    assert [path.name for path in analysis.store.iterdir()] == ["tt.json"]
+    assert analysis.read(max_files=3) == first

@@ -6,7 +6,6 @@ those that their publication states.
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import uproot
 
 from intccms.datasets import DatasetManager, SourceFile
 from intccms.errors import IntccmsError
-from intccms.metadata import MetadataStore, MetadataTask, read_metadata
+from intccms.metadata import FileMetadata, MetadataStore, MetadataTask, read_metadata
 from intccms.metadata.reader import _facts, read_data_file, read_simulation_file
 from intccms.schema import Config
 from tests.configurations import analysis_of
@@ -25,9 +24,9 @@ from tests.reference import reference_data
 FOLDERS = ("nanoaod", "opendata2016")
 
 OPEN_DATA = {
-    # source events and sum of the signs of genWeight of the source file
-    "ttbar_lep_0.root": (507_000, 502_964),
-    "ttbar_had_0.root": (672_000, 666_468),
+    # events, source events, and sum of the signs of genWeight over the source events
+    "ttbar_lep_0.root": (82_406, 507_000, 502_964),
+    "ttbar_had_0.root": (1_958, 672_000, 666_468),
 }
 
 
@@ -75,7 +74,9 @@ def runs_of(path: Path) -> dict[str, np.ndarray]:
         if "Runs" not in file.keys(cycle=False):
             return {}
         tree = file["Runs"]
-        names = [name for name in tree.keys(recursive=False) if name.startswith(("genEventSumw", "genEventCount"))]
+        names = [
+            name for name in tree.keys(recursive=False) if name.startswith(("genEventSumw", "genEventCount"))
+        ]
         return tree.arrays(names, library="np", how=dict) if names else {}
 
 
@@ -84,11 +85,11 @@ def test_every_real_file_can_be_read_as_what_it_is(folder):
     for path in sorted((folder / "nanoaod").iterdir()):
         file = SourceFile(str(path), (str(path),))
         runs = runs_of(path)
+        columns = columns_of(path)
         sums = next((runs[name] for name in ("genEventSumw", "genEventSumw_") if name in runs), None)
         if sums is None:
-            with_weights = "genWeight" in read_data_columns(path)
-            kinds.add("counted" if with_weights else "data")
-            if not with_weights:
+            kinds.add("counted" if "genWeight" in columns else "data")
+            if "genWeight" not in columns:
                 continue
             if "skim" in path.name.lower():
                 with pytest.raises(IntccmsError, match="is a skim"):
@@ -100,11 +101,11 @@ def test_every_real_file_can_be_read_as_what_it_is(folder):
             assert (record.sumw, record.sumw_from) == (math.fsum(sums), "Runs")
         else:
             assert record.sumw_from == "Events"
-        assert set(record.branches or ()) == read_data_columns(path)
+        assert set(record.branches or ()) == columns
     assert {"genEventSumw", "genEventSumw_", "counted", "data"} <= kinds
 
 
-def read_data_columns(path: Path) -> set[str]:
+def columns_of(path: Path) -> set[str]:
     if path.suffix == ".parquet":
         import pyarrow.parquet as pq
 
@@ -120,38 +121,55 @@ def test_lumi_sections_of_real_data_are_the_distinct_pairs_in_the_file(folder):
         name = "LuminosityBlocks" if "LuminosityBlocks" in file.keys(cycle=False) else "Events"
         arrays = file[name].arrays(["run", "luminosityBlock"], library="np")
     pairs = set(zip(arrays["run"].tolist(), arrays["luminosityBlock"].tolist(), strict=True))
-    told = {(int(run), n) for run, parts in record.lumis.items() for low, high in parts for n in range(low, high + 1)}
+    told = {
+        (int(run), n)
+        for run, parts in record.lumis.items()
+        for low, high in parts
+        for n in range(low, high + 1)
+    }
     assert told == pairs
     assert len(pairs) > 10
 
 
+def simulation(path: Path) -> FileMetadata:
+    return read_simulation_file(SourceFile(str(path), (str(path),)), "Events", "genWeight", branches=False)
+
+
 @pytest.mark.parametrize("name", OPEN_DATA)
-def test_the_sums_of_the_open_data_are_the_published_ones(folder, name):
+def test_entries_and_sums_of_the_open_data_are_the_published_ones(folder, name):
     path = folder / "opendata2016" / name
-    record = read_simulation_file(SourceFile(str(path), (str(path),)), "Events", "genWeight", branches=False)
-    assert record.sumw_from == "Runs"
-    assert record.generated == OPEN_DATA[name][0]
+    entries, generated, signs = OPEN_DATA[name]
+    record = simulation(path)
+    assert (record.entries, record.generated, record.sumw_from) == (entries, generated, "Runs")
+    with uproot.open(path) as file:
+        # all weights of a dataset have one size, so that the sum of signs follows from the sums
+        size = math.sqrt(file["Runs"]["genEventSumw2"].array(library="np")[0] / generated)
+    assert (record.sumw or 0.0) / size == pytest.approx(signs, abs=0.5)
 
 
-def test_entries_of_the_open_data_are_those_that_were_published_with_it(folder):
-    expected = json.loads((folder / "opendata2016/expected.json").read_text())
-    told = {}
-    for name in ("ttbar_lep", "ttbar_had"):
-        path = folder / f"opendata2016/{name}_0.root"
-        told[name] = read_simulation_file(SourceFile(str(path), (str(path),)), "Events", "genWeight", branches=False)
-    assert {name: record.entries for name, record in told.items()} == {"ttbar_lep": 82_406, "ttbar_had": 1_958}
-    assert expected
+def test_the_files_of_a_dataset_of_the_open_data_add_up_to_the_published_numbers(folder):
+    records = [simulation(folder / f"opendata2016/wjets_{index}.root") for index in range(3)]
+    assert sum(record.entries or 0 for record in records) == 7_313
+    assert sum(record.generated or 0 for record in records) == 2_276_917
 
 
 def test_a_listing_of_logical_names_is_served_from_the_base_folder(folder, tmp_path):
     listing = tmp_path / "lists/wjets.txt"
     listing.parent.mkdir()
     listing.write_text("/store/mc/WJetsToLNu/a.root\n/store/mc/WJetsToLNu/b.root\n")
-    configuration = analysis_of([{"name": "wjets", "cross_sections": 61526.7, "directories": str(listing.parent)}])
+    configuration = analysis_of(
+        [{"name": "wjets", "cross_sections": 61526.7, "directories": str(listing.parent)}]
+    )
     configuration["datasets"]["base_dir"] = str(folder / "opendata2016")
     manager = DatasetManager(Config(**configuration))
-    (found,) = read_metadata(manager, MetadataStore(tmp_path / "metadata"), lambda tasks: (one() for one in tasks))
-    assert [Path(record.name).name for record in found.files] == ["wjets_0.root", "wjets_1.root", "wjets_2.root"]
+    (found,) = read_metadata(
+        manager, MetadataStore(tmp_path / "metadata"), lambda tasks: (one() for one in tasks)
+    )
+    assert [Path(record.name).name for record in found.files] == [
+        "wjets_0.root",
+        "wjets_1.root",
+        "wjets_2.root",
+    ]
     assert found.entries == 7_313
 
 

@@ -80,7 +80,10 @@ UNUSABLE = {
     "floats": (ak.Array([1.0, 0.0]), r"returned 2 \* float64; expected booleans"),
     "texts": (ak.Array(["a", "b"]), r"returned 2 \* string; expected booleans"),
     "records": (ak.Array([{"a": True}, {"a": False}]), r"returned 2 \* \{a: bool\}; expected booleans"),
-    "one list per event": (ak.Array([[True], []]), r"returned an array of 2 dimensions .*ak.any\(..., axis=1\)"),
+    "one list per event": (
+        ak.Array([[True], []]),
+        r"returned an array of 2 dimensions .*ak.any\(..., axis=1\)",
+    ),
     "a matrix": (np.ones((2, 3), dtype=bool), "returned an array of 2 dimensions"),
 }
 
@@ -146,7 +149,10 @@ def test_an_untyped_empty_mask_fits_a_chunk_without_objects(objects):
 @pytest.mark.parametrize(
     ("mask", "words"),
     [
-        (ak.Array([True, False, True]), r"returned 3 \* bool; expected one boolean per object \(3 events \* var\)"),
+        (
+            ak.Array([True, False, True]),
+            r"returned 3 \* bool; expected one boolean per object \(3 events \* var\)",
+        ),
         (ak.Array([[True], [], [True]]), "expected one boolean per object"),
         (ak.Array([[True, False], []]), r"returned 2 \* var \* bool; expected one boolean per object"),
         (ak.Array([[1, 0], [], [1]]), "expected booleans. Write the comparison"),

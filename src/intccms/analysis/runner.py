@@ -27,7 +27,7 @@ from intccms.schema import Config, load_config
 from intccms.schema.explain import did_you_mean
 from intccms.schema.loading import config_modules
 from intccms.selection.lumimask import check_golden_json
-from intccms.skimming.columns import ColumnPlan, check_ghost_names
+from intccms.skimming import ColumnPlan
 from intccms.utils.output import RunDirectory
 
 if TYPE_CHECKING:
@@ -122,7 +122,6 @@ class AnalysisRunner:
             As `read_metadata`.
         """
         self.config.check()
-        check_ghost_names(self.config.ghost_observables)
         manager = DatasetManager(self.config)
         store = MetadataStore(self.config.general.metadata_dir or self.directory.metadata)
         for dataset in manager.datasets:

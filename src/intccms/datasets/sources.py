@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import lzma
 import os
+import re
 import struct
 import threading
 import zlib
@@ -244,5 +245,7 @@ def _open_parquet(url: str) -> EventSource:
 
 
 def _reason(exc: BaseException) -> str:
+    """Return type and first line of an error; addresses of objects, which XRootD's errors name, say nothing."""
     text = str(exc).strip().splitlines()
-    return f"{type(exc).__name__}: {text[0][:300]}" if text else type(exc).__name__
+    line = re.sub(r"<bound method (\S+) of <.*?>>", r"\1", text[0]) if text else ""
+    return f"{type(exc).__name__}: {line[:300]}" if line else type(exc).__name__

@@ -218,10 +218,12 @@ def _refuse(tasks: Sequence[MetadataTask], store: MetadataStore, manager: Datase
 def _nothing_readable(result: Sequence[DatasetMetadata], manager: DatasetManager) -> str:
     redirectors = manager.get_redirector()
     files = [record for one in result for record in one.failed]
-    where = f" (redirectors tried: {', '.join(redirectors)})" if redirectors else ""
-    reasons = "\n".join(f"  {record.name}: {record.error}" for record in files[:3])
+    where = f" behind {', '.join(redirectors)}" if redirectors else ""
+    # the same reason for many files is said once, with one of the names in it
+    reasons = {(record.error or "").replace(record.name.lstrip("/"), ""): record for record in reversed(files)}
+    lines = "\n".join(f"  {record.error}" for record in list(reasons.values())[-3:])
     return (
-        f"none of {len(files)} input files can be read{where}:\n{reasons}\n"
-        "Check the network, the grid proxy and the names, or point datasets.base_dir to a local folder. "
-        "`intccms demo` runs without a network."
+        f"none of {len(files)} input files can be read{where}:\n{lines}\n"
+        "Check the network, the names and, for restricted files, the grid proxy; or point datasets.base_dir to a "
+        "local folder. `intccms demo` runs without a network."
     )

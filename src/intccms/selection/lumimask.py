@@ -37,7 +37,9 @@ def certified(path: str, runs: Any, sections: Any) -> NDArray[np.bool_]:
     state = Path(path).stat() if Path(path).exists() else None
     mask = _load(path, None if state is None else (state.st_size, state.st_mtime_ns))
     # the compiled mask takes NanoAOD's own type only; files of other tools have wider ones
-    return np.asarray(mask(np.asarray(runs, dtype=np.uint32), np.asarray(sections, dtype=np.uint32)), dtype=bool)
+    return np.asarray(
+        mask(np.asarray(runs, dtype=np.uint32), np.asarray(sections, dtype=np.uint32)), dtype=bool
+    )
 
 
 def check_golden_json(path: str) -> None:

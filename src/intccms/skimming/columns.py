@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING
 
 from coffea.nanoevents import NanoAODSchema
 
-from intccms.errors import ConfigError, MissingBranchError
+from intccms.errors import MissingBranchError
 from intccms.schema import Config, Dataset, ObjVar
 from intccms.schema.explain import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
-    from intccms.schema.selection import GhostObservable
-
-__all__ = ["BranchList", "ColumnPlan", "Use", "check_ghost_names", "event_column"]
+__all__ = ["BranchList", "ColumnPlan", "Use", "event_column"]
 
 _TRIGGERS = frozenset({"HLT", "L1"})
 """Collections whose fields come and go with the menu of a run: an absent one counts as False."""
@@ -210,20 +208,6 @@ def _declared(config: Config) -> Iterator[Use]:
         for observable in channel.observables:
             reason = f"channels.{channel.name}.observables.{observable.name}"
             yield from uses(observable.use, reason, _CHANNEL_STAGE)
-
-
-def check_ghost_names(ghosts: Collection[GhostObservable]) -> None:
-    """Refuse two ghost observables of the same name in the same collection.
-
-    Raises
-    ------
-    ConfigError
-        Naming the two.
-    """
-    names = [f"{ghost.collection}.{name}" for ghost in ghosts for name in ghost.names]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        message = f"ghost_observables: duplicate names {twice}; each needs its own."
-        raise ConfigError(message)
 
 
 def _is_counter(name: str) -> bool:
