@@ -156,19 +156,17 @@ def _jagged(events: range) -> dict[str, Any]:
     """Columns of the collections; those of one collection share its counter."""
     columns: dict[str, Any] = {}
     for name, pts_of in (("Muon", muon_pts), ("Jet", jet_pts)):
-        counts = [len(pts_of(event)) for event in events]
+        counts = np.array([len(pts_of(event)) for event in events], dtype=np.int64)
+        indices = np.array([index for count in counts for index in range(count)], dtype=np.int64)
         fields = {
-            "pt": [pt for event in events for pt in pts_of(event)],
-            "eta": [0.1 * index for count in counts for index in range(count)],
-            "phi": [0.5 * index for count in counts for index in range(count)],
-            "mass": [0.0] * sum(counts),
+            "pt": np.array([pt for event in events for pt in pts_of(event)], dtype=np.float32),
+            "eta": np.float32(0.1) * indices.astype(np.float32),
+            "phi": np.float32(0.5) * indices.astype(np.float32),
+            "mass": np.zeros(len(indices), dtype=np.float32),
         }
-        for field, values in fields.items():
-            columns[f"{name}_{field}"] = ak.unflatten(np.array(values, dtype=np.float32), counts)
-    charges = [(-1) ** index for event in events for index in range(len(muon_pts(event)))]
-    columns["Muon_charge"] = ak.unflatten(
-        np.array(charges, dtype=np.int32), [len(muon_pts(event)) for event in events]
-    )
+        if name == "Muon":
+            fields["charge"] = (1 - 2 * (indices % 2)).astype(np.int32)
+        columns |= {f"{name}_{field}": ak.unflatten(values, counts) for field, values in fields.items()}
     return columns
 
 

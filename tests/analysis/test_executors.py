@@ -8,6 +8,7 @@ import os
 import time
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from pathlib import Path
 
 import pytest
 from coffea.processor import FuturesExecutor, IterativeExecutor
@@ -34,11 +35,10 @@ def die_on_three(number: int) -> int:
     return number
 
 
-def die_once(marker: tuple[str, int]) -> int:
+def die_once(marker: tuple[Path, int]) -> int:
     path, number = marker
-    if number == 3 and not os.path.exists(path):
-        with open(path, "w"):
-            pass
+    if number == 3 and not path.exists():
+        path.touch()
         os._exit(9)
     return number
 
@@ -107,7 +107,7 @@ class TestFutures(ExecutorContract, SurvivesDeaths):
 
     def test_a_task_whose_process_died_once_runs_again(self, executor, tmp_path, caplog):
         with caplog.at_level(logging.WARNING, logger="intccms"):
-            results = list(executor.map(die_once, [(str(tmp_path / "died"), n) for n in range(5)]))
+            results = list(executor.map(die_once, [(tmp_path / "died", n) for n in range(5)]))
         assert sorted(results) == [0, 1, 2, 3, 4]
         assert "a worker process died" in caplog.text
 

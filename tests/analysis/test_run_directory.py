@@ -117,7 +117,7 @@ def finished(toys, tmp_path):
 
 
 def test_the_stored_output_is_what_the_run_returned(finished):
-    config, result, _ = finished
+    _, result, _ = finished
     stored = load(str(result.path / "output.coffea"))
     assert set(stored) == {"histograms", "entries", "cutflow", "report", "config"}
     for channel, observables in result.output["histograms"].items():

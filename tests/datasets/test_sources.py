@@ -20,7 +20,8 @@ from tests.nanofiles import gen_weight, muon_pts, section_of, truncated_copy, wr
 
 KINDS = [("ttree", "root"), ("rntuple", "root"), ("parquet", "parquet")]
 EVENTS = range(1, 31)
-BRANCHES = frozenset({"run", "luminosityBlock", "event", "genWeight", "nMuon", "Muon_pt", "Muon_charge"})
+MUON = frozenset(f"Muon_{field}" for field in ("pt", "eta", "phi", "mass", "charge"))
+BRANCHES = MUON | {"run", "luminosityBlock", "event", "genWeight", "nMuon"}
 
 
 def open_at(*paths: object, name: str = "/store/a.root") -> EventSource:

@@ -102,12 +102,12 @@ def test_the_documented_import_path_gives_the_same_function():
     assert dask_client.acquire_client is acquire_client
 
 
-def test_a_preset_timeout_is_given_to_the_client(monkeypatch):
+def test_the_time_out_is_given_to_the_client(monkeypatch):
     given = {}
 
     def client(address, **options):
         given.update(options)
-        raise OSError("no")
+        raise ConnectionRefusedError
 
     monkeypatch.setattr("distributed.Client", client)
     with pytest.raises(FacilityError), acquire_client("tcp://127.0.0.1:1"):

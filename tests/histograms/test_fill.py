@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import awkward as ak
 import numpy as np
 import pytest
@@ -268,7 +270,7 @@ def test_the_parts_of_a_chunk_add_up_to_the_whole(events, cuts):
     whole = part(0, len(events))
     edges = sorted({0, len(events), *(min(cut, len(events)) for cut in cuts)})
     total = part(0, 0)
-    for start, stop in zip(edges, edges[1:], strict=False):
+    for start, stop in pairwise(edges):
         total.add(part(start, stop))
     absolute = filled([X], ak.values_astype(ak.Array(values), np.float64), np.abs(weights))
     assert np.array_equal(total.entries, whole.entries)

@@ -210,7 +210,7 @@ def test_if_no_file_at_all_can_be_read_the_error_says_why_and_what_to_do(tmp_pat
 
 
 def test_redirectors_are_named_where_none_of_them_has_a_file(sites):
-    with pytest.raises(NoReachableReplicaError, match=r"\(redirectors tried: .*three, .*four\)"):
+    with pytest.raises(NoReachableReplicaError, match=r"2 input files .*three, .*four"):
         sites.read(at(sites, "three", "four"))
 
 

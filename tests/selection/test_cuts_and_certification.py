@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from pathlib import Path
 
 import awkward as ak
 import numpy as np
@@ -71,8 +72,7 @@ def test_no_events_give_an_empty_mask_even_without_a_file():
 def test_a_golden_file_that_was_written_anew_is_read_anew(golden: str):
     runs, sections = np.array([100, 200]), np.array([1, 1])
     assert certified(golden, runs, sections).tolist() == [True, False]
-    with open(golden, "w") as file:
-        json.dump({"200": [[1, 2]], "300": [[1, 2]]}, file)
+    Path(golden).write_text(json.dumps({"200": [[1, 2]], "300": [[1, 2]]}))
     os.utime(golden, ns=(1, 1))
     assert certified(golden, runs, sections).tolist() == [False, True]
 

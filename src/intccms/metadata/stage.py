@@ -220,7 +220,9 @@ def _nothing_readable(result: Sequence[DatasetMetadata], manager: DatasetManager
     files = [record for one in result for record in one.failed]
     where = f" behind {', '.join(redirectors)}" if redirectors else ""
     # the same reason for many files is said once, with one of the names in it
-    reasons = {(record.error or "").replace(record.name.lstrip("/"), ""): record for record in reversed(files)}
+    reasons = {
+        (record.error or "").replace(record.name.lstrip("/"), ""): record for record in reversed(files)
+    }
     lines = "\n".join(f"  {record.error}" for record in list(reasons.values())[-3:])
     return (
         f"none of {len(files)} input files can be read{where}:\n{lines}\n"

@@ -29,6 +29,7 @@ from intccms.errors import ConfigError
 from intccms.schema.explain import explain
 
 __all__ = [
+    "Count",
     "Function",
     "Functor",
     "InversePicobarn",
@@ -39,8 +40,26 @@ __all__ = [
     "YearKey",
 ]
 
-InversePicobarn = Annotated[float, Field(gt=0, allow_inf_nan=False, json_schema_extra={"unit": "pb^-1"})]
-Picobarn = Annotated[float, Field(ge=0, allow_inf_nan=False, json_schema_extra={"unit": "pb"})]
+
+def _no_truth_value(value: Any) -> Any:
+    if isinstance(value, bool):
+        message = f"should be a number, not {value}."
+        raise ValueError(message)  # noqa: TRY004 - Pydantic translates ValueError only
+    return value
+
+
+InversePicobarn = Annotated[
+    float,
+    BeforeValidator(_no_truth_value),
+    Field(gt=0, allow_inf_nan=False, json_schema_extra={"unit": "pb^-1"}),
+]
+Picobarn = Annotated[
+    float,
+    BeforeValidator(_no_truth_value),
+    Field(ge=0, allow_inf_nan=False, json_schema_extra={"unit": "pb"}),
+]
+Count = Annotated[int, BeforeValidator(_no_truth_value), Field(ge=1)]
+"""A number of things, at least one; True is none."""
 
 YearKey = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)]
 """A data-taking era: ``2016preVFP``, ``2017``, ...; a number is taken as its text."""

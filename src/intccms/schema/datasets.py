@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from intccms.errors import ConfigError
-from intccms.schema.base import Model, Picobarn, YearKey
+from intccms.schema.base import Count, Model, Picobarn, YearKey
 
 __all__ = ["Dataset", "DatasetEntry", "DatasetsConfig"]
 
@@ -157,7 +157,7 @@ class DatasetsConfig(Model):
     """A local folder (or URL) that holds all datasets: relative `directories` and `files` are taken below it; a
     dataset with remote files (given or listed) or none is taken from ``{base_dir}/{dataset}_*.root`` (or
     ``.parquet``). Redirectors do not apply."""
-    max_files: int | None = Field(default=None, ge=1, json_schema_extra={"digest": False})
+    max_files: Count | None = Field(default=None, json_schema_extra={"digest": False})
     """Read at most so many files of each dataset."""
     datasets: list[DatasetEntry]
     """The entries."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, JsonValue, PlainSerializer
 
-from intccms.schema.base import InversePicobarn, Model, YearKey
+from intccms.schema.base import Count, InversePicobarn, Model, YearKey
 from intccms.schema.explain import did_you_mean
 
 __all__ = ["GeneralConfig"]
@@ -44,7 +44,7 @@ class GeneralConfig(Model):
     ] = "dask"
     """Where chunks run: one after the other, local processes, or Dask (a local cluster if no client is given).
     In Python also any coffea executor object."""
-    workers: Annotated[int, Field(ge=1)] | None = Field(default=None, json_schema_extra=_not_in_digest)
+    workers: Count | None = Field(default=None, json_schema_extra=_not_in_digest)
     """Number of worker processes of ``futures`` and of a local Dask cluster; default: the cores of this machine."""
     analysis: Literal["nondiff", "skip"] = "nondiff"
     """``nondiff``: fill histograms. ``skip``: leave it at the skim."""

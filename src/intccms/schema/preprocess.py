@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
-from intccms.schema.base import Function, Functor, Model, ObjVar, StaticArguments
+from intccms.schema.base import Count, Function, Functor, Model, ObjVar, StaticArguments
 
 __all__ = ["PreprocessConfig", "SkimmingConfig"]
 
@@ -20,7 +20,7 @@ class SkimmingConfig(Model):
     """Columns for the function."""
     static_kwargs: StaticArguments = {}
     """Constants for the function, by keyword."""
-    chunk_size: int = Field(default=100_000, ge=1)
+    chunk_size: Count = 100_000
     """Target number of events in a chunk, the unit of work; chunks of a file are made equally long."""
 
     @model_validator(mode="before")

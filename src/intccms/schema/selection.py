@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
 
-from intccms.schema.base import Functor, Model
+from intccms.schema.base import Count, Functor, Model
 
 __all__ = ["Axis", "Channel", "GhostObservable", "ObjectMask", "Observable", "RegularBinning"]
 
@@ -19,7 +19,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")]
 class RegularBinning(Model):
     """Bins of equal width."""
 
-    bins: int = Field(ge=1)
+    bins: Count
     """Number of bins."""
     start: float = Field(allow_inf_nan=False)
     """Lower edge of the first bin, in the unit of the axis."""

@@ -110,7 +110,11 @@ def _content_of_files(value: object) -> object:
     """Return the paths in a field with the sha256 of the files in their place."""
     if isinstance(value, str | Path):
         path = Path(value)
-        return leaf("file", hashlib.sha256(path.read_bytes()).hexdigest()) if path.is_file() else leaf("no file", str(path))
+        return (
+            leaf("file", hashlib.sha256(path.read_bytes()).hexdigest())
+            if path.is_file()
+            else leaf("no file", str(path))
+        )
     if isinstance(value, list | tuple):
         return [_content_of_files(item) for item in value]
     return value
