@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import traceback
 
 import awkward as ak
 import numpy as np
@@ -179,6 +180,25 @@ def test_values_for_workers_are_computed_at_each_call_also_inside_containers(col
         monkeypatch.setenv("INTCCMS_TEST_PLACE", place)
         assert columns.call(functor, "f") == (place, {"x": [place, 1]}, (place,), 4)
     assert functor.static_kwargs["a"] is evaluated
+
+
+def test_no_error_shows_what_was_computed_for_the_worker(columns):
+    def quoting(values, token, more):
+        message = f"cannot log in with {token} and {more['key']}"
+        raise RuntimeError(message)
+
+    arguments = {
+        "token": WorkerEval(lambda: "tok" + "en-4711"),
+        "more": WorkerEval(lambda: {"key": "k" + "ey-0815"}),
+    }
+    functor = Functor(function=quoting, use=[("MET", "pt")], static_kwargs=arguments)
+    with pytest.raises(FunctorError) as info:
+        columns.call(functor, "channels.SR.selection")
+    text = "".join(traceback.format_exception(info.value))
+    assert str(info.value) == "channels.SR.selection raised RuntimeError: cannot log in with *** and ***"
+    assert "in quoting" in text
+    assert "token-4711" not in text
+    assert "key-0815" not in text
 
 
 def test_an_exception_names_the_functor_and_keeps_its_cause(columns):

@@ -56,11 +56,16 @@ def test_a_client_can_be_kept_open(running):
 
 def test_workers_that_do_not_come_are_an_error_that_counts_those_that_did(running, monkeypatch):
     monkeypatch.setattr(local, "WORKERS_TIMEOUT", 0.5)
+    made = []
+    monkeypatch.setattr(
+        "distributed.Client", lambda *args, **options: made.append(Client(*args, **options)) or made[0]
+    )
     with (
         pytest.raises(FacilityError, match=r"has 1 worker\(s\) after 0.5 s, and 5 were asked for"),
         acquire_client(running.scheduler_address, num_workers=5),
     ):
         pytest.fail("there are no five workers")
+    assert made[0].status == "closed"
 
 
 def test_an_address_where_nobody_listens_is_an_error_in_bounded_time(monkeypatch):

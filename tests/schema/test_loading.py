@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from pathlib import Path
@@ -106,6 +107,31 @@ def test_a_changed_file_or_neighbour_counts_when_it_is_loaded_again(tmp_path):
     text = path.read_text().replace("1.0}", "25.0}", 1)
     write(path, text)
     assert load_config(path).general.lumi == 25.0
+    write(tmp_path / "cuts.py", "cut = 1000\n")
+    assert not selects(load_config(path), 15)
+
+
+def test_modules_that_a_configuration_does_not_use_are_left_alone(tmp_path, monkeypatch):
+    path = analysis(tmp_path, lumi=1.0, cut=10)
+    bystander = write(tmp_path / "bystander_of_config.py", "x = 1\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    module = importlib.import_module("bystander_of_config")
+    load_config(path)
+    write(bystander, "x = 1000\n")
+    write(path, path.read_text().replace("1.0}", "25.0}", 1))
+    assert load_config(path).general.lumi == 25.0
+    assert sys.modules["bystander_of_config"] is module
+
+
+def test_a_changed_module_that_was_imported_before_the_configuration_counts_too(tmp_path, monkeypatch):
+    path = analysis(tmp_path, lumi=1.0, cut=10)
+    write(
+        path,
+        path.read_text().replace("from cuts import cut\n", "import cuts\n").replace("> cut", "> cuts.cut"),
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    importlib.import_module("cuts")
+    assert selects(load_config(path), 15)
     write(tmp_path / "cuts.py", "cut = 1000\n")
     assert not selects(load_config(path), 15)
 

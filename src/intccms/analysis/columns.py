@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from typing import TYPE_CHECKING, Any, Self
 
 import awkward as ak
@@ -72,7 +73,8 @@ class Columns:
     def call(self, functor: Functor, where: str) -> Any:
         """Call a functor with the columns it declares and its constants.
 
-        Values of `WorkerEval` among the constants, also inside lists and dicts, are computed now.
+        Values of `WorkerEval` among the constants, also inside lists and dicts, are computed now; no error shows
+        them.
 
         Raises
         ------
@@ -81,11 +83,17 @@ class Columns:
             the functor, the cause is chained.
         """
         arrays = [self._declared(column, where) for column in functor.use]
+        secrets: list[str] = []
         try:
-            return functor.function(*arrays, **_evaluated(functor.static_kwargs))
+            return functor.function(*arrays, **_evaluated(functor.static_kwargs, secrets))
         except Exception as exc:
             message = f"{where} raised {type(exc).__name__}: {exc}"
-            raise FunctorError(message) from exc
+            if not secrets:
+                raise FunctorError(message) from exc
+            # the cause may quote a credential, and its text goes to the report
+            error = FunctorError(_without(message, secrets))
+            error.add_note(_without(traceback.format_exc(), secrets))
+            raise error from None
 
     def _declared(self, column: ObjVar, where: str) -> Any:
         try:
@@ -143,14 +151,30 @@ class Columns:
         return array
 
 
-def _evaluated(value: Any) -> Any:
+def _evaluated(value: Any, secrets: list[str]) -> Any:
+    """Return constants with the values of `WorkerEval` computed; the texts among these are noted."""
     if isinstance(value, WorkerEval):
-        return value()
+        result = value()
+        secrets += _texts(result)
+        return result
     if isinstance(value, dict):
-        return {key: _evaluated(item) for key, item in value.items()}
+        return {key: _evaluated(item, secrets) for key, item in value.items()}
     if type(value) in (list, tuple):
-        return type(value)(_evaluated(item) for item in value)
+        return type(value)(_evaluated(item, secrets) for item in value)
     return value
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [value] if value else []
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return [text for item in items for text in _texts(item)]
+
+
+def _without(text: str, secrets: Sequence[str]) -> str:
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return text
 
 
 def _collection_of(arrays: Mapping[str, Any]) -> Any:

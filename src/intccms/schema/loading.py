@@ -8,15 +8,13 @@ import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from intccms.errors import ConfigError
 from intccms.schema.config import Config
 from intccms.schema.overrides import load_config_with_restricted_cli
-
-if TYPE_CHECKING:
-    from types import ModuleType
 
 __all__ = ["config_modules", "load_config"]
 
@@ -106,12 +104,13 @@ def _import_file(path: Path) -> ModuleType:
 
 
 def _import_module(name: str, source: str) -> ModuleType:
+    before = set(sys.modules)
     try:
         module = importlib.import_module(name)
     except Exception as exc:
         message = f"{source} cannot be imported: {type(exc).__name__}: {exc}{_place_of(exc)}"
         raise ConfigError(message) from exc
-    _note_states()
+    _note_states(module, set(sys.modules) - before)
     return module
 
 
@@ -126,13 +125,22 @@ def _place_of(exc: Exception) -> str:
 
 
 _states: WeakKeyDictionary[ModuleType, tuple[int, int] | None] = WeakKeyDictionary()
-"""Change time [ns] and size [bytes] of the files of users' modules, as they were when they were imported."""
+"""Change time [ns] and size [bytes] of the files of configurations' modules, as they were when first loaded."""
 
 
-def _note_states() -> None:
-    for name, module in list(sys.modules.items()):
-        if name != "__main__" and is_users(module) and module not in _states:
-            _states[module] = _state_of(module)
+def _note_states(config: ModuleType, imported: set[str]) -> None:
+    """Remember the files of a configuration: of what it imported, and of what it refers to."""
+    waiting: list[Any] = [config, *(sys.modules.get(name) for name in imported)]
+    seen: set[int] = set()
+    while waiting:
+        module = waiting.pop()
+        if not isinstance(module, ModuleType) or id(module) in seen or not is_users(module):
+            continue
+        seen.add(id(module))
+        _states.setdefault(module, _state_of(module))
+        for value in vars(module).values():
+            name = getattr(value, "__module__", None) if callable(value) else None
+            waiting.append(value if isinstance(value, ModuleType) else sys.modules.get(str(name)))
 
 
 def _state_of(module: ModuleType) -> tuple[int, int] | None:
@@ -158,11 +166,11 @@ def _forget_namesakes(root: Path) -> None:
 
 
 def _forget_outdated(root: Path) -> None:
-    """Let go of all modules of a folder if one of them has changed since it was imported.
+    """Let go of the configurations' modules of a folder if one of them has changed since it was loaded.
 
     A cut that was changed in an editor must count when the configuration is loaded again in a notebook.
     """
-    loaded = {name: module for name, module in sys.modules.items() if module in _states}
+    loaded = {name: one for name, one in sys.modules.items() if one in _states and name != "__main__"}
     below = {
         name: module
         for name, module in loaded.items()
