@@ -37,6 +37,10 @@ def main(context: click.Context, *, traceback: bool, verbose: bool) -> None:
     Try `intccms demo` first: it makes its own input and needs no network.
     """
     context.obj = {"traceback": traceback}
+    if Path(".env").is_file():
+        from intccms.utils.tools import load_dotenv
+
+        load_dotenv()
     _configure_logging(verbose=verbose)
 
 

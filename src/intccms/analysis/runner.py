@@ -9,25 +9,25 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from intccms.analysis.chunks import ProcessChunks, SumWeights, chunks_of, group_by_file
+from intccms.analysis.chunks import chunks_of
 from intccms.analysis.executors import Executor, Lost, make_executor
 from intccms.analysis.fold import DatasetFold, Fold
 from intccms.analysis.normalise import normalise
-from intccms.analysis.processor import AnalysisProcessor
 from intccms.analysis.progress import show_progress
 from intccms.analysis.report import RunReport, make_report
-from intccms.analysis.results import Chunk, ChunkFailure, ChunkResult
+from intccms.analysis.results import Chunk, ChunkFailure
+from intccms.analysis.scheduling import run_chunks
 from intccms.analysis.tables import cutflow_of_processes
 from intccms.datasets import DatasetManager
-from intccms.errors import ConfigError, IntccmsError
+from intccms.errors import IntccmsError
 from intccms.histograms import load_output, merge_processes, save_histograms, to_datasets
 from intccms.histograms.storage import save_output
 from intccms.metadata import DatasetMetadata, FileMetadata, MetadataStore, MetadataTask, read_metadata
 from intccms.schema import Config, load_config
-from intccms.schema.explain import did_you_mean
 from intccms.schema.loading import config_modules
 from intccms.selection.lumimask import check_golden_json
 from intccms.skimming import ColumnPlan
+from intccms.utils.logging import log_to
 from intccms.utils.output import RunDirectory
 
 if TYPE_CHECKING:
@@ -37,9 +37,6 @@ if TYPE_CHECKING:
 __all__ = ["AnalysisRunner", "RunResult"]
 
 logger = logging.getLogger(__name__)
-
-_FEW = 32
-"""Chunks that may run one at a time to find out which of them kills workers."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +86,7 @@ class AnalysisRunner:
         self._progress = progress
         self._executor: Executor | None = None
         self._metadata: list[DatasetMetadata] | None = None
+        self._metadata_of: Any = None
         self._started = datetime.now(UTC)
 
     def run(self) -> RunResult:
@@ -99,9 +97,13 @@ class AnalysisRunner:
         IntccmsError
             For what no part of the run can survive; a bad file or a failing chunk is reported instead.
         """
-        general = self.config.general
         self.config.check()
-        self._say_what_is_off()
+        with log_to(self.directory.logs / "run.log"):
+            self._say_what_is_off()
+            return self._run_stages()
+
+    def _run_stages(self) -> RunResult:
+        general = self.config.general
         if general.run_plots_only:
             return self.plot()
         with self._workers():
@@ -142,8 +144,20 @@ class AnalysisRunner:
             self._metadata = read_metadata(
                 manager, store, run, refresh=self.config.general.run_metadata_generation
             )
-        self._check_columns(self._metadata)
+        samples = [(one.branches, one.dataset.is_data) for one in self._metadata if one.branches is not None]
+        ColumnPlan(self.config).check(samples)
+        self._metadata_of = self._inputs()
         return self._metadata
+
+    def _inputs(self) -> Any:
+        """Return what the metadata are of: in a notebook the configuration may change between two stages."""
+        general = self.config.general
+        return (
+            self.config.datasets.model_dump(),
+            general.processes,
+            general.weight_branch,
+            general.metadata_dir,
+        )
 
     def _refresh_metadata(self) -> None:
         """Bring the metadata up to date as far as the input is there: histograms exist already and do not need it."""
@@ -161,7 +175,8 @@ class AnalysisRunner:
         OutputError
             If the run directory cannot be written.
         """
-        metadata = self._metadata or self.metadata()
+        known = self._metadata if self._metadata_of == self._inputs() else None
+        metadata = known or self.metadata()
         chunks = [
             chunk for one in metadata for chunk in chunks_of(one, self.config.preprocess.skimming.chunk_size)
         ]
@@ -169,39 +184,12 @@ class AnalysisRunner:
         begin = time.monotonic()
         with self._workers() as executor, self._show("histogram", chunks) as advance:
             if chunks:
-                for outcome in self._process(executor(), chunks):
+                for outcome in run_chunks(executor(), self.config, chunks):
                     fold.put(outcome)
                     advance(outcome.chunk.entries, failures=int(isinstance(outcome, ChunkFailure)))
-        return self._write(metadata, fold.datasets, time.monotonic() - begin)
-
-    def _process(self, executor: Executor, chunks: Sequence[Chunk]) -> Iterator[ChunkResult | ChunkFailure]:
-        """Yield the outcomes of all chunks, in any order."""
-        task = ProcessChunks(AnalysisProcessor(self.config))
-        again: list[Chunk] = []
-        for outcomes in executor.map(task, group_by_file(chunks, executor.workers)):
-            if isinstance(outcomes, Lost):
-                again += outcomes.item
-            else:
-                yield from outcomes
-        if not again:
-            return
-        # a worker's death takes along the group, and on Dask also what stood in line: each chunk runs for itself,
-        # and if they are few, with nothing beside it, so that a chunk that kills workers costs only itself
-        width = 1 if len(again) <= _FEW else None
-        lost: dict[Chunk, str] = {}
-        for outcomes in executor.map(task, [[chunk] for chunk in again], width=width):
-            if isinstance(outcomes, Lost):
-                lost[outcomes.item[0]] = outcomes.reason
-            else:
-                yield from outcomes
-        yield from self._lost(executor, lost)
-
-    def _lost(self, executor: Executor, lost: Mapping[Chunk, str]) -> Iterator[ChunkFailure]:
-        """Yield a failure for each chunk whose worker died, with its sum of weights where that can be read."""
-        branches = {one.name: one.weight_branch for one in self.config.selected_datasets()}
-        for counted in executor.map(SumWeights(branches), list(lost)):
-            chunk, sumw = (counted.item, None) if isinstance(counted, Lost) else counted
-            yield ChunkFailure(chunk, lost[chunk], "", sumw)
+        result = self._write(metadata, fold.datasets, time.monotonic() - begin)
+        _log_failures(result.report)
+        return result
 
     def result(self) -> RunResult:
         """Return what stands in the run directory.
@@ -315,21 +303,6 @@ class AnalysisRunner:
             )
         return self._executor
 
-    def _check_columns(self, metadata: Sequence[DatasetMetadata]) -> None:
-        """Refuse columns that not one dataset could serve, before any event is read."""
-        samples = [(one.branches, one.dataset.is_data) for one in metadata if one.branches is not None]
-        unknown = ColumnPlan(self.config).unknown_to(samples)
-        if not unknown:
-            return
-        available = {name for names, _ in samples for name in names}
-        known = [*available, *{name.partition("_")[0] for name in available}]
-        lines = [
-            f"{use.reason} uses {tuple(use.column)!r}: no dataset has a branch {branch}."
-            f"{did_you_mean(branch.removesuffix('_*'), known)}"
-            for branch, use in unknown
-        ]
-        raise ConfigError("\n".join(dict.fromkeys(lines)))
-
     def _say_what_is_off(self) -> None:
         general = self.config.general
         for name, section in (("run_mva_training", "mva"), ("run_statistics", "statistics")):
@@ -344,3 +317,9 @@ class AnalysisRunner:
 def _lost_metadata(lost: Lost) -> FileMetadata:
     file = lost.item.file
     return FileMetadata(file.name, file.urls, error=f"reading it failed: {lost.reason}")
+
+
+def _log_failures(report: RunReport | None) -> None:
+    for failure in report.failures if report is not None else ():
+        where = "" if failure.start is None else f" [{failure.start}:{failure.stop}]"
+        logger.debug("failed: %s: %s%s: %s", failure.dataset, failure.file, where, failure.reason)

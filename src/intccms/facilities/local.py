@@ -16,6 +16,10 @@ WORKERS_TIMEOUT = 60
 """Time within which the workers asked for must be there [s]."""
 
 
+NO_WORKERS_TIMEOUT = 300
+"""Time after which a task fails that no worker is there for [s]."""
+
+
 class LocalFacility:
     """A Dask cluster of processes on this machine."""
 
@@ -23,15 +27,18 @@ class LocalFacility:
 
     def open(self, num_workers: int | None) -> tuple[Any, Any]:
         """Start one single-threaded worker process per core, or as many as asked for."""
+        import dask
         from distributed import Client, LocalCluster
 
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        cluster = LocalCluster(
-            n_workers=num_workers or cores,
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address="127.0.0.1:0",
-        )
+        # by default a task waits for ever where there are no workers left
+        with dask.config.set({"distributed.scheduler.no-workers-timeout": f"{NO_WORKERS_TIMEOUT}s"}):
+            cluster = LocalCluster(
+                n_workers=num_workers or cores,
+                threads_per_worker=1,
+                processes=True,
+                dashboard_address="127.0.0.1:0",
+            )
         return Client(cluster), cluster
 
 

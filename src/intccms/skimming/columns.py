@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from coffea.nanoevents import NanoAODSchema
 
-from intccms.errors import MissingBranchError
+from intccms.errors import ConfigError, MissingBranchError
 from intccms.schema import Config, Dataset, ObjVar
 from intccms.schema.explain import did_you_mean
 
@@ -134,6 +134,24 @@ class ColumnPlan:
             lost = [set(self._expand(use.column, names, is_data=is_data)[1]) for names, is_data in samples]
             unknown += [(branch, use) for branch in sorted(set.intersection(*lost))] if lost else []
         return unknown
+
+    def check(self, samples: Collection[tuple[frozenset[str], bool]]) -> None:
+        """Refuse columns that not one of several files could serve; the argument is that of `unknown_to`.
+
+        Raises
+        ------
+        ConfigError
+            Naming the functor, the column and the nearest branches.
+        """
+        available = {name for names, _ in samples for name in names}
+        known = [*available, *{name.partition("_")[0] for name in available}]
+        lines = [
+            f"{use.reason} uses {tuple(use.column)!r}: no dataset has a branch {branch}."
+            f"{did_you_mean(branch.removesuffix('_*'), known)}"
+            for branch, use in self.unknown_to(samples)
+        ]
+        if lines:
+            raise ConfigError("\n".join(dict.fromkeys(lines)))
 
     def _expand(
         self, column: ObjVar, available: Collection[str], *, is_data: bool

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +13,7 @@ from intccms.utils.files import atomic_path, write_atomically
 from intccms.utils.provenance import provenance
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from types import ModuleType
 
 __all__ = ["RunDirectory"]
@@ -50,13 +52,18 @@ class RunDirectory:
         return self.path / "plots"
 
     @property
+    def logs(self) -> Path:
+        """Folder of the logs."""
+        return self.path / "logs"
+
+    @property
     def report(self) -> Path:
         """The run report."""
         return self.path / "report.json"
 
     def write_json(self, path: Path, data: Any) -> None:
-        """Write JSON data with the given name."""
-        write_atomically(path, json.dumps(data, indent=2, sort_keys=False, default=str).encode())
+        """Write JSON data with the given name; numbers that are not finite, which JSON lacks, become null."""
+        write_atomically(path, json.dumps(_finite(data), indent=2, default=str, allow_nan=False).encode())
 
     def write_config(
         self,
@@ -101,6 +108,14 @@ class RunDirectory:
     def write_provenance(self, **facts: Any) -> None:
         """Write versions, git commit, host and command, and some further facts."""
         self.write_json(self.path / "provenance.json", {**provenance(), **facts})
+
+
+def _finite(data: Any) -> Any:
+    if isinstance(data, float):
+        return data if math.isfinite(data) else None
+    if isinstance(data, Mapping):
+        return {key: _finite(value) for key, value in data.items()}
+    return [_finite(value) for value in data] if isinstance(data, list | tuple) else data
 
 
 def _copy(source: Path, target: Path) -> None:
