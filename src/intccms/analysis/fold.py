@@ -6,6 +6,7 @@ files in order to their dataset; a result that comes early waits. So every execu
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -65,21 +66,23 @@ class DatasetFold:
     files: dict[int, FileFact] = field(default_factory=dict)
     """file index -> what was read of it."""
     _parts: dict[int, FilePart] = field(default_factory=dict)
+    _order: deque[int] = field(default_factory=deque)
 
     def expect(self, chunk: Chunk) -> None:
         """Announce a chunk; files are announced in order."""
-        self._parts.setdefault(chunk.file_index, FilePart()).expect(chunk)
+        if chunk.file_index not in self._parts:
+            self._parts[chunk.file_index] = FilePart()
+            self._order.append(chunk.file_index)
+        self._parts[chunk.file_index].expect(chunk)
 
     def put(self, outcome: ChunkResult | ChunkFailure) -> None:
         """Take an outcome, and add all files that are complete and in turn."""
         self._parts[outcome.chunk.file_index].put(outcome)
-        for index in list(self._parts):
-            part = self._parts[index]
-            if not part.finished:
-                return
+        while self._order and self._parts[self._order[0]].finished:
+            index = self._order.popleft()
+            part = self._parts.pop(index)
             self.files[index] = FileFact(part.sums.entries, part.sums.sumw, tuple(part.failures))
             self.sums.add(part.sums)
-            del self._parts[index]
 
     @property
     def failures(self) -> list[ChunkFailure]:
