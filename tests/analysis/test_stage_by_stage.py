@@ -36,3 +36,23 @@ def test_a_run_keeps_its_log_in_the_run_directory(tmp_path):
     AnalysisRunner(config, progress=False).run()
     log = (tmp_path / "out" / "logs" / "run.log").read_text()
     assert "general.run_statistics=True: nothing is configured for it" in log
+
+
+def test_switches_that_were_set_and_have_nothing_to_act_on_say_so(tmp_path, caplog):
+    write_nano(tmp_path / "a.root", 10)
+    datasets = [{"name": "a", "files": [str(tmp_path / "a.root")], "cross_sections": 1.0}]
+
+    def messages(**switches):
+        config = Config(**analysis_of(datasets, output_dir=tmp_path / "out", lumi=1.0, **switches))
+        caplog.clear()
+        with caplog.at_level("INFO", logger="intccms"):
+            AnalysisRunner(config, progress=False).run()
+        return [record.message for record in caplog.records if "does nothing" in record.message]
+
+    assert messages() == []
+    assert messages(run_mva_training=False, run_statistics=False) == []
+    assert messages(read_from_cache=True, run_systematics=False, run_mva_training=True) == [
+        "general.run_mva_training=True: nothing is configured for it (no 'mva'), so it does nothing",
+        "general.run_systematics=False: no corrections are configured, so it does nothing",
+        "general.read_from_cache=True: no skims are read, so it does nothing",
+    ]

@@ -304,14 +304,24 @@ class AnalysisRunner:
         return self._executor
 
     def _say_what_is_off(self) -> None:
+        """Say of switches that were set, and have nothing to act on, that they do nothing."""
         general = self.config.general
-        for name, section in (("run_mva_training", "mva"), ("run_statistics", "statistics")):
+        for name, reason in _NOTHING_CONFIGURED.items():
             if getattr(general, name):
-                logger.warning(
-                    "general.%s=True: nothing is configured for it (no '%s'), so it does nothing",
-                    name,
-                    section,
-                )
+                logger.warning("general.%s=True: %s, so it does nothing", name, reason)
+        for name, reason in _NOTHING_TO_SWITCH.items():
+            if name in general.model_fields_set:
+                logger.info("general.%s=%s: %s, so it does nothing", name, getattr(general, name), reason)
+
+
+_NOTHING_CONFIGURED = {
+    "run_mva_training": "nothing is configured for it (no 'mva')",
+    "run_statistics": "nothing is configured for it (no 'statistics')",
+}
+_NOTHING_TO_SWITCH = {
+    "run_systematics": "no corrections are configured",
+    "read_from_cache": "no skims are read",
+}
 
 
 def _lost_metadata(lost: Lost) -> FileMetadata:
