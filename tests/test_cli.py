@@ -101,7 +101,7 @@ def test_validate_counts_what_is_configured_and_reads_no_file(config_file):
     Path(config_file.parent / "tt.root").unlink()
     result = call("config", "validate", str(config_file))
     assert result.exit_code == 0
-    assert result.stdout.startswith("valid: 1 datasets, 1 channels, 1 observables\n")
+    assert result.stdout.startswith("valid: datasets: 1, channels: 1, observables: 1 ")
 
 
 def test_validate_prints_a_digest_that_changes_with_the_configuration(config_file):
@@ -159,11 +159,11 @@ def test_a_configuration_that_raises_exits_with_2_and_the_line(tmp_path):
     assert f"RuntimeError: no proxy ({path}, line 3)" in result.stderr.replace("\n", "")
 
 
-def test_an_input_that_cannot_be_read_exits_with_1_and_names_it(config_file):
+def test_an_input_that_cannot_be_read_exits_with_2_and_names_it(config_file):
     path = config_file.parent / "tt.root"
     path.write_text("no ROOT file")
     result = call("run", "--no-progress", str(config_file))
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert str(path) in result.stderr.replace("\n", "")
     assert "Traceback" not in result.output
 

@@ -6,12 +6,13 @@ import json
 import sys
 from functools import wraps
 from pathlib import Path
+from traceback import print_exc
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from intccms import __version__
-from intccms.errors import ConfigError, IntccmsError
+from intccms.errors import IntccmsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 EXIT_INCOMPLETE = 1
-EXIT_USAGE = 2
+"""The run ended, but part of the input was not processed."""
+EXIT_ERROR = 2
+"""The run stopped: the configuration is wrong, or input or output cannot be used."""
 
 _CONFIG_HELP = "CONFIG is a module, a Python file or package folder that exposes `config`, or `demo`."
 
@@ -50,11 +53,12 @@ def _configure_logging(*, verbose: bool) -> None:
     from rich.console import Console
     from rich.logging import RichHandler
 
-    handler = RichHandler(console=Console(stderr=True), show_path=False, show_time=False)
+    level = logging.DEBUG if verbose else logging.INFO
+    handler = RichHandler(level, console=Console(stderr=True), show_path=False, show_time=False)
     # Dask sets its own level when it is imported, and tells of every connection
     handler.addFilter(lambda record: record.levelno >= logging.WARNING or record.name.startswith("intccms"))
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler], force=True)
-    logging.getLogger("intccms").setLevel(logging.DEBUG if verbose else logging.INFO)
+    logging.getLogger("intccms").setLevel(level)
 
 
 def _without_traceback[**P, R](command: Callable[P, R]) -> Callable[P, R]:
@@ -66,12 +70,14 @@ def _without_traceback[**P, R](command: Callable[P, R]) -> Callable[P, R]:
             return command(*args, **kwargs)
         except IntccmsError as exc:
             if (click.get_current_context().find_root().obj or {}).get("traceback"):
-                raise
+                print_exc()
             click.secho("error: ", fg="red", bold=True, nl=False, err=True)
             click.echo(str(exc), err=True)
-            sys.exit(EXIT_USAGE if isinstance(exc, ConfigError) else EXIT_INCOMPLETE)
+            sys.exit(EXIT_ERROR)
         except KeyboardInterrupt:
-            click.echo("interrupted", err=True)
+            click.echo(
+                "interrupted: what was read of the metadata is kept; the same command starts again", err=True
+            )
             sys.exit(130)
 
     return guarded
@@ -111,6 +117,8 @@ def _show(result: RunResult) -> None:
     console = Console()
     if result.report is not None:
         console.print(result.report)
+        if not any(one.processed for one in result.report.datasets):
+            return
     data = result.output["report"]["data_processes"]
     for channel, cutflow in result.output["cutflow"].items():
         console.print(cutflow_table(cutflow, data_processes=data, title=f"Cutflow of {channel}"))
@@ -118,7 +126,8 @@ def _show(result: RunResult) -> None:
         console.print(yields_table(result.output))
     console.print(f"\n[bold]Results[/bold] are in {result.path}")
     for name, what in (
-        ("plots", f"{len(result.plots)} plots and cutflow tables"),
+        ("plots", f"{sum(path.parts[-3] == 'plots' for path in result.plots)} pictures"),
+        ("cutflow", "tables of the cutflow"),
         ("output.coffea", "histograms, entries, cutflow, report, configuration"),
         ("histograms/histograms.root", "the same histograms for ROOT"),
         ("report.json", "what was and was not processed"),
@@ -184,7 +193,14 @@ def validate(*, config: str, overrides: tuple[str, ...]) -> None:
     loaded = load_config(config, overrides)
     datasets, channels = loaded.selected_datasets(), loaded.selected_channels()
     observables = sum(len(channel.observables) for channel in channels)
-    click.echo(f"valid: {len(datasets)} datasets, {len(channels)} channels, {observables} observables")
+    if "plotting" in loaded.model_fields_set:
+        from intccms.analysis.preflight import check_plotting
+
+        check_plotting(loaded)
+    click.echo(
+        f"valid: datasets: {len(datasets)}, channels: {len(channels)}, observables: {observables} "
+        "(files are looked for when it runs)"
+    )
     click.echo(f"digest: {loaded.digest()}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import awkward as ak
@@ -10,6 +11,7 @@ import numpy as np
 
 from intccms.errors import FunctorError
 from intccms.schema import Functor, ObjVar, WorkerEval
+from intccms.schema.base import function_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -87,7 +89,7 @@ class Columns:
         try:
             return functor.function(*arrays, **_evaluated(functor.static_kwargs, secrets))
         except Exception as exc:
-            message = f"{where} raised {type(exc).__name__}: {exc}"
+            message = f"{where}: {_place(functor, exc)} raised {type(exc).__name__}: {exc}"
             if not secrets:
                 raise FunctorError(message) from exc
             # the cause may quote a credential, and its text goes to the report
@@ -205,3 +207,13 @@ def _same_counts(values: Any, objects: Any) -> bool:
     return values.ndim > 1 and bool(
         ak.array_equal(ak.num(values, axis=1), ak.num(objects, axis=1), dtype_exact=False)
     )
+
+
+def _place(functor: Functor, exc: Exception) -> str:
+    """Return the functor's function, with the last line of the user's own code that the error went through."""
+    name = function_name(functor.function).rpartition(":")[2]
+    frames = traceback.extract_tb(exc.__traceback__)[1:]
+    own = [
+        frame for frame in frames if not {"site-packages", "dist-packages"} & set(Path(frame.filename).parts)
+    ]
+    return f"{name} ({Path(own[-1].filename).name}:{own[-1].lineno})" if own else name

@@ -49,7 +49,9 @@ def normalise(config: Config, metadata: DatasetMetadata, fold: DatasetFold) -> N
         return Normalisation(1.0, None)
     notes = []
     if any(record.sumw_from == "Events" and record.entries for record in metadata.good):
-        notes.append(f"sum of weights of {dataset.name} counted from Events")
+        notes.append(
+            f"sum of weights of {dataset.name} counted from Events: right only if its files are no skims"
+        )
     total, by_entries = 0.0, False
     for index, record in enumerate(metadata.files):
         fraction, estimated = _processed_fraction(record, fold.files.get(index))

@@ -89,4 +89,7 @@ def show_progress(title: str, total: int, unit: str, *, show: bool = True) -> It
             failed += failures
             progress.update(task, advance=amount, failures=failed)
 
-        yield advance
+        try:
+            yield advance
+        finally:
+            progress.refresh()  # in a notebook nothing else shows the last update

@@ -118,19 +118,26 @@ class RunReport:
         """Return the report for a terminal."""
         parts: list[RenderableType] = [self._table()]
         if self.failures:
-            reasons = Counter((one.dataset, one.reason) for one in self.failures)
-            text = Text(f"\n{len(self.failures)} part(s) of the input are missing:", style="bold red")
-            for (dataset, reason), count in reasons.most_common(12):
-                text.append(f"\n  {dataset}: {count} x {reason}", style="red")
-            if len(reasons) > 12:
-                text.append(f"\n  ... and {len(reasons) - 12} more reasons; report.json has all", style="red")
-            parts.append(text)
+            parts.append(self._failures_text())
         lines = [
             *self.notes,
             *(f"{count} NaN in {name}, in no bin" for name, count in self.nan.items() if count),
         ]
         parts += [Text(f"note: {line}", style="yellow") for line in lines]
         return Group(*parts)
+
+    def _failures_text(self) -> Text:
+        reasons: dict[str, Counter[str]] = {}
+        for one in self.failures:
+            reasons.setdefault(one.reason, Counter())[one.dataset] += 1
+        text = Text(f"\n{len(self.failures)} file(s) or chunk(s) failed:", style="bold red")
+        for reason, datasets in [*reasons.items()][:12]:
+            where = ", ".join(f"{name} ({count})" for name, count in [*datasets.items()][:6])
+            more = f" and {len(datasets) - 6} more datasets" if len(datasets) > 6 else ""
+            text.append(f"\n  {reason}\n    in {where}{more}", style="red")
+        more = f" and {len(reasons) - 12} more reasons" if len(reasons) > 12 else ""
+        text.append(f"\n  report.json has the tracebacks{more}", style="red")
+        return text
 
     def _table(self) -> Table:
         table = Table(title="Run report", title_justify="left")
@@ -194,9 +201,7 @@ def make_report(
         if (error := normalisations[name].error) is not None:
             failures.append(Failure(name, "", None, None, error))
         notes += normalisations[name].notes
-        absent = sorted(folds[name].sums.absent_triggers)
-        if absent:
-            notes.append(f"{name}: some files lack {', '.join(absent)}, which count as False")
+        notes += _notes_on_content(one, folds[name])
     return RunReport(
         datasets=tuple(
             _dataset_report(one, folds[one.dataset.name], normalisations[one.dataset.name])
@@ -210,6 +215,21 @@ def make_report(
         seconds=seconds,
         min_coverage=config.general.min_coverage,
     )
+
+
+def _notes_on_content(metadata: DatasetMetadata, fold: DatasetFold) -> list[str]:
+    """Return what a reader should know of a dataset that was read, but perhaps not as meant."""
+    name, notes = metadata.dataset.name, []
+    if metadata.good and metadata.entries == 0:
+        notes.append(f"{name} has no events")
+    left = fold.sums.common.steps.get("lumi mask")
+    if left is not None and left[0] == 0 and fold.sums.entries:
+        notes.append(f"the lumi mask leaves no event of {name}: is it the one of this data-taking period?")
+    if absent := sorted(fold.sums.absent_triggers):
+        notes.append(
+            f"{name}: {', '.join(absent)} absent from its files or some of them, and counted as False there"
+        )
+    return notes
 
 
 def _dataset_report(

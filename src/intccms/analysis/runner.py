@@ -13,6 +13,7 @@ from intccms.analysis.chunks import chunks_of
 from intccms.analysis.executors import Executor, Lost, make_executor
 from intccms.analysis.fold import DatasetFold, Fold
 from intccms.analysis.normalise import normalise
+from intccms.analysis.preflight import check_plotting, check_weights
 from intccms.analysis.progress import show_progress
 from intccms.analysis.report import RunReport, make_report
 from intccms.analysis.results import Chunk, ChunkFailure
@@ -99,6 +100,7 @@ class AnalysisRunner:
         """
         self.config.check()
         with log_to(self.directory.logs / "run.log"):
+            check_plotting(self.config)
             self._say_what_is_off()
             return self._run_stages()
 
@@ -110,8 +112,9 @@ class AnalysisRunner:
             if not general.run_processor:
                 self._refresh_metadata()
                 return self.plot()
-            self.histogram()
-        return self.plot() if general.run_histogramming else self.result()
+            result = self.histogram()
+        processed = result.report is None or any(one.processed for one in result.report.datasets)
+        return self.plot() if general.run_histogramming and processed else result
 
     def metadata(self) -> list[DatasetMetadata]:
         """Bring the metadata of all datasets up to date, and check the declared columns against them.
@@ -145,7 +148,11 @@ class AnalysisRunner:
                 manager, store, run, refresh=self.config.general.run_metadata_generation
             )
         samples = [(one.branches, one.dataset.is_data) for one in self._metadata if one.branches is not None]
-        ColumnPlan(self.config).check(samples)
+        plan = ColumnPlan(self.config)
+        plan.check(samples)
+        check_weights(self._metadata)
+        for warning in plan.absent_triggers(samples):
+            logger.warning("%s", warning)
         self._metadata_of = self._inputs()
         return self._metadata
 
@@ -188,7 +195,7 @@ class AnalysisRunner:
                     fold.put(outcome)
                     advance(outcome.chunk.entries, failures=int(isinstance(outcome, ChunkFailure)))
         result = self._write(metadata, fold.datasets, time.monotonic() - begin)
-        _log_failures(result.report)
+        _log_outcome(result.report)
         return result
 
     def result(self) -> RunResult:
@@ -329,7 +336,13 @@ def _lost_metadata(lost: Lost) -> FileMetadata:
     return FileMetadata(file.name, file.urls, error=f"reading it failed: {lost.reason}")
 
 
-def _log_failures(report: RunReport | None) -> None:
-    for failure in report.failures if report is not None else ():
+def _log_outcome(report: RunReport | None) -> None:
+    if report is None:
+        return
+    for one in report.datasets:
+        logger.debug(
+            "%s: %d of %d entries in %d files processed", one.name, one.processed, one.entries, one.files
+        )
+    for failure in report.failures:
         where = "" if failure.start is None else f" [{failure.start}:{failure.stop}]"
         logger.debug("failed: %s: %s%s: %s", failure.dataset, failure.file, where, failure.reason)

@@ -245,7 +245,6 @@ def _open_parquet(url: str) -> EventSource:
 
 
 def _reason(exc: BaseException) -> str:
-    """Return type and first line of an error; addresses of objects, which XRootD's errors name, say nothing."""
-    text = str(exc).strip().splitlines()
-    line = re.sub(r"<bound method (\S+) of <.*?>>", r"\1", text[0]) if text else ""
+    """Return type and text of an error on one line; addresses of objects, which XRootD's errors name, say nothing."""
+    line = re.sub(r"<bound method (\S+) of <.*?>>", r"\1", " ".join(str(exc).split()))
     return f"{type(exc).__name__}: {line[:300]}" if line else type(exc).__name__

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from intccms.datasets.replicas import is_url
 from intccms.errors import MetadataError, NoReachableReplicaError
 from intccms.metadata.reader import read_data_file, read_simulation_file
 from intccms.metadata.records import FileMetadata
@@ -208,7 +209,7 @@ def _refuse(tasks: Sequence[MetadataTask], store: MetadataStore, manager: Datase
     ]
     if unknown:
         message = (
-            f"general.run_metadata_generation=False, but the metadata in {store.folder} do not cover {len(unknown)} "
+            f"general.run_metadata_generation=False, but the metadata in {store.folder} do not cover, or not as they are now, {len(unknown)} "
             f"file(s), such as {unknown[0].file.name} of dataset {unknown[0].dataset!r}. Run once with "
             "general.run_metadata_generation=True."
         )
@@ -219,6 +220,12 @@ def _nothing_readable(result: Sequence[DatasetMetadata], manager: DatasetManager
     redirectors = manager.get_redirector()
     files = [record for one in result for record in one.failed]
     where = f" behind {', '.join(redirectors)}" if redirectors else ""
+    remedy = (
+        "Check the network, the names and, for restricted files, the grid proxy; or point datasets.base_dir to a local "
+        "folder."
+        if any(is_url(url) for record in files for url in record.urls)
+        else "Check the names, the permissions and tree_name."
+    )
     # the same reason for many files is said once, with one of the names in it
     reasons = {
         (record.error or "").replace(record.name.lstrip("/"), ""): record for record in reversed(files)
@@ -226,6 +233,5 @@ def _nothing_readable(result: Sequence[DatasetMetadata], manager: DatasetManager
     lines = "\n".join(f"  {record.error}" for record in list(reasons.values())[-3:])
     return (
         f"none of {len(files)} input files can be read{where}:\n{lines}\n"
-        "Check the network, the names and, for restricted files, the grid proxy; or point datasets.base_dir to a "
-        "local folder. `intccms demo` runs without a network."
+        f"{remedy} `intccms demo` runs without a network."
     )

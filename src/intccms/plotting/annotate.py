@@ -38,6 +38,10 @@ def lumi_text(report: Mapping[str, Any] | None) -> str | None:
     return f"{total:.{decimals}f}"
 
 
+UNAPPROVED = "Private work"
+"""What stands beside CMS unless the configuration says otherwise: no plot looks approved by default."""
+
+
 def incomplete_text(report: Mapping[str, Any] | None) -> str:
     """Return the warning for histograms that lack part of the input, or an empty text."""
     if report is None or report.get("complete", True):
@@ -53,7 +57,8 @@ def label_cms(
     ax: Axes, plotting: PlottingConfig, report: Mapping[str, Any] | None, *, has_data: bool
 ) -> None:
     """Write the line above the axes: CMS, the configured text, luminosity and energy."""
-    text = " ".join(part for part in ("" if has_data else "Simulation", plotting.cms_label) if part)
+    own = UNAPPROVED if plotting.cms_label is None else plotting.cms_label
+    text = " ".join(part for part in ("" if has_data else "Simulation", own) if part)
     # mplhep's own room for the power of ten asks pyplot for a figure, which would open one.
     mplhep.cms.label(
         text,

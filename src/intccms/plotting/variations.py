@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from intccms.errors import ConfigError
-from intccms.plotting.annotate import add_notes, incomplete_text
+from intccms.plotting.annotate import UNAPPROVED, add_notes, incomplete_text
 from intccms.plotting.binning import Contents, contents
 from intccms.plotting.options import apply_binning, data_processes
 from intccms.plotting.style import checked_text, cms_style, new_figure
@@ -140,7 +140,11 @@ def _write_headline(figure: Figure, plotting: PlottingConfig, channel: str, warn
     parts: list[tuple[str, dict[str, Any]]] = [
         ("CMS", {"fontweight": "bold", "fontsize": 28}),
         (
-            " ".join(part for part in ("Simulation", plotting.cms_label) if part),
+            " ".join(
+                part
+                for part in ("Simulation", UNAPPROVED if plotting.cms_label is None else plotting.cms_label)
+                if part
+            ),
             {"fontstyle": "italic", "fontsize": 21},
         ),
         (channel, {"fontweight": "bold", "fontsize": 20}),

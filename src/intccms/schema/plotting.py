@@ -58,8 +58,8 @@ class PlottingConfig(Model):
     signal_scale: Factor | dict[str, Factor] = 1.0
     """Factor that signal lines are multiplied by, one for all or by process; the legend states it."""
     cms_label: str | None = None
-    """Text beside CMS, such as ``Preliminary`` or ``Work in progress``. ``Simulation`` is put before it
-    where there is no data."""
+    """Text beside CMS, such as ``Preliminary`` or ``Work in progress``; default: ``Private work``, none if empty.
+    ``Simulation`` is put before it where there is no data."""
     com: float = Field(default=13.0, gt=0, allow_inf_nan=False, json_schema_extra={"unit": "TeV"})
     """Centre-of-mass energy [TeV]."""
 

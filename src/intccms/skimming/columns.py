@@ -144,7 +144,8 @@ class ColumnPlan:
             Naming the functor, the column and the nearest branches.
         """
         available = {name for names, _ in samples for name in names}
-        known = [*available, *{name.partition("_")[0] for name in available}]
+        ghosts = [name for ghost in self.config.ghost_observables for name in ghost.names]
+        known = [*ghosts, *available, *{name.partition("_")[0] for name in available}]
         lines = [
             f"{use.reason} uses {tuple(use.column)!r}: no dataset has a branch {branch}."
             f"{did_you_mean(branch.removesuffix('_*'), known)}"
@@ -152,6 +153,17 @@ class ColumnPlan:
         ]
         if lines:
             raise ConfigError("\n".join(dict.fromkeys(lines)))
+
+    def absent_triggers(self, samples: Collection[tuple[frozenset[str], bool]]) -> list[str]:
+        """Return a warning for each trigger that none of several files has; the argument is that of `unknown_to`."""
+        available = {name for names, _ in samples for name in names}
+        triggers = {str(use.column): use.reason for use in self.uses if _is_trigger(use.column)}
+        return [
+            f"{name} (read by {reason}) is in none of the files looked at and counts as False."
+            f"{did_you_mean(name, available)}"
+            for name, reason in triggers.items()
+            if samples and name not in available and not name.endswith("_*")
+        ]
 
     def _expand(
         self, column: ObjVar, available: Collection[str], *, is_data: bool

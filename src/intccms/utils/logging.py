@@ -32,9 +32,12 @@ def log_to(path: Path) -> Iterator[None]:
         raise OutputError(message) from exc
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logger = logging.getLogger("intccms")
+    level = logger.level
     logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)  # other handlers have levels of their own
     try:
         yield
     finally:
+        logger.setLevel(level)
         logger.removeHandler(handler)
         handler.close()
