@@ -168,9 +168,24 @@ def test_an_input_that_cannot_be_read_exits_with_2_and_names_it(config_file):
     assert "Traceback" not in result.output
 
 
-def test_the_traceback_option_lets_the_exception_through(config_file):
+def test_the_traceback_option_shows_where_it_was_raised_and_changes_nothing_else(config_file):
+    plain = call("config", "show", str(config_file), "general.lumy=1")
     result = call("--traceback", "config", "show", str(config_file), "general.lumy=1")
-    assert type(result.exception).__name__ == "ConfigError"
+    assert (plain.exit_code, result.exit_code) == (2, 2)
+    assert "Traceback" not in plain.output
+    assert "Traceback (most recent call last)" in result.output
+    assert result.output.endswith(plain.output)
+
+
+def test_plot_options_are_checked_with_the_configuration(config_file):
+    result = call("config", "validate", str(config_file), "plotting.signals=sig")
+    assert result.exit_code == 2
+    assert "plotting.signals: unknown process 'sig'" in result.output
+    result = call("config", "validate", str(config_file), "plotting.colors.x=redd")
+    assert result.exit_code == 2
+    result = call("run", "--no-progress", str(config_file), "plotting.order=sig")
+    assert result.exit_code == 2
+    assert not (config_file.parent / "out" / "output.coffea").exists()
 
 
 def test_a_run_exits_with_0_and_says_where_its_results_are(config_file):

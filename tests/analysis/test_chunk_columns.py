@@ -195,7 +195,11 @@ def test_no_error_shows_what_was_computed_for_the_worker(columns):
     with pytest.raises(FunctorError) as info:
         columns.call(functor, "channels.SR.selection")
     text = "".join(traceback.format_exception(info.value))
-    assert str(info.value) == "channels.SR.selection raised RuntimeError: cannot log in with *** and ***"
+    line = quoting.__code__.co_firstlineno + 2
+    assert str(info.value) == (
+        f"channels.SR.selection: {quoting.__qualname__} (test_chunk_columns.py:{line}) raised RuntimeError: "
+        "cannot log in with *** and ***"
+    )
     assert "in quoting" in text
     assert "token-4711" not in text
     assert "key-0815" not in text
@@ -205,7 +209,10 @@ def test_an_exception_names_the_functor_and_keeps_its_cause(columns):
     def broken(values):
         return values.no_such_field
 
-    with pytest.raises(FunctorError, match=r"^channels.SR.selection raised AttributeError: ") as info:
+    with pytest.raises(
+        FunctorError,
+        match=r"^channels.SR.selection: .*broken \(test_chunk_columns.py:\d+\) raised AttributeError: ",
+    ) as info:
         columns.call(Functor(function=broken, use=[("Jet", None)]), "channels.SR.selection")
     assert isinstance(info.value.__cause__, AttributeError)
 

@@ -168,7 +168,7 @@ def test_missing_chunks_take_their_share_out_of_the_sum_of_weights(case: str):
 
 def test_sums_counted_from_events_are_noted():
     result = run_with({})(metadata(sumw_from="Events"))
-    assert result.notes == ("sum of weights of tt counted from Events",)
+    assert result.notes == ("sum of weights of tt counted from Events: right only if its files are no skims",)
 
 
 @pytest.mark.parametrize("sumw", [(0.0, 0.0, 0.0), (1.0, -1.0, 0.0), (float("nan"), 1.0, 1.0)])

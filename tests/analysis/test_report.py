@@ -102,8 +102,9 @@ def test_the_terminal_shows_what_is_missing_why_and_what_to_know():
     assert "3/4" in text
     assert "67.5 %" in text
     assert "12,345.7" in text
-    assert "3 part(s) of the input are missing" in text
-    assert "tt: 2 x OSError: <gone>" in text
+    assert "3 file(s) or chunk(s) failed" in text
+    assert "OSError: <gone>\n    in tt (2)" in text
+    assert "boom\n    in dy (1)" in text
     assert "note: sum of weights of tt counted from Events" in text
     assert "note: 3 NaN in SR/mtt, in no bin" in text
     assert "SR/none" not in text
@@ -111,7 +112,7 @@ def test_the_terminal_shows_what_is_missing_why_and_what_to_know():
 
 def test_many_reasons_are_cut_short_with_a_word_on_where_the_others_are():
     made = report(dataset_report(), failures=[Failure("tt", "x", 0, 1, f"reason {i}") for i in range(20)])
-    assert "... and 8 more reasons; report.json has all" in shown(made)
+    assert "report.json has the tracebacks and 8 more reasons" in shown(made)
 
 
 def test_the_notebook_shows_the_same_with_markup_escaped():

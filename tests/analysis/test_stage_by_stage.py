@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pytest
+
 from intccms import AnalysisRunner, Config
-from tests.configurations import analysis_of
+from intccms.errors import ConfigError
+from tests.configurations import analysis_of, same
 from tests.nanofiles import write_nano
 
 
@@ -56,3 +60,79 @@ def test_switches_that_were_set_and_have_nothing_to_act_on_say_so(tmp_path, capl
         "general.run_systematics=False: no corrections are configured, so it does nothing",
         "general.read_from_cache=True: no skims are read, so it does nothing",
     ]
+
+
+def run_messages(caplog, config):
+    caplog.clear()
+    with caplog.at_level("INFO", logger="intccms"):
+        result = AnalysisRunner(config, progress=False).run()
+    return result, [record.message for record in caplog.records]
+
+
+def test_a_trigger_that_no_file_has_is_warned_of_with_the_nearest_name(tmp_path, caplog):
+    write_nano(tmp_path / "a.root", 10, extra={"HLT_IsoMu24": np.ones(10, dtype=bool)})
+    datasets = [{"name": "a", "files": [str(tmp_path / "a.root")], "cross_sections": 1.0}]
+    config = analysis_of(datasets, output_dir=tmp_path / "out", lumi=1.0)
+    config["channels"][0]["selection"] = {"function": same, "use": [("HLT", "IsoMu240")]}
+    result, messages = run_messages(caplog, Config(**config))
+    warning = (
+        "HLT_IsoMu240 (read by channels.all.selection) is in none of the files looked at and counts as False."
+    )
+    assert f"{warning} Did you mean 'HLT_IsoMu24'?" in messages
+    assert any("HLT_IsoMu240" in note for note in result.report.notes)
+
+
+def test_a_weight_branch_that_no_simulation_has_is_refused_before_events_are_read(tmp_path):
+    write_nano(tmp_path / "a.root", 10)
+    datasets = [
+        {
+            "name": "a",
+            "files": [str(tmp_path / "a.root")],
+            "cross_sections": 1.0,
+            "weight_branch": "genWeigth",
+        }
+    ]
+    config = Config(**analysis_of(datasets, output_dir=tmp_path / "out", lumi=1.0))
+    with pytest.raises(
+        ConfigError, match="no simulated dataset has a branch 'genWeigth'. Did you mean 'genWeight'"
+    ):
+        AnalysisRunner(config, progress=False).run()
+
+
+def test_a_lumi_mask_of_another_period_and_an_empty_dataset_are_noted(tmp_path):
+    write_nano(tmp_path / "data.root", 10, data=True, run=280_000)
+    write_nano(tmp_path / "empty.root", 0)
+    (tmp_path / "golden.json").write_text('{"1": [[1, 2]]}')
+    datasets = [
+        {
+            "name": "d",
+            "files": [str(tmp_path / "data.root")],
+            "is_data": True,
+            "lumi_mask": str(tmp_path / "golden.json"),
+        },
+        {"name": "e", "files": [str(tmp_path / "empty.root")], "cross_sections": 1.0},
+    ]
+    config = Config(**analysis_of(datasets, output_dir=tmp_path / "out", lumi=1.0))
+    notes = AnalysisRunner(config, progress=False).histogram().report.notes
+    assert "the lumi mask leaves no event of d: is it the one of this data-taking period?" in notes
+    assert "e has no events" in notes
+
+
+def test_a_function_that_fails_everywhere_is_named_with_its_line_and_makes_no_plots(tmp_path):
+    write_nano(tmp_path / "a.root", 10)
+    datasets = [{"name": "a", "files": [str(tmp_path / "a.root")], "cross_sections": 1.0}]
+    config = analysis_of(datasets, output_dir=tmp_path / "out", lumi=1.0)
+    config["channels"][0]["selection"] = {"function": divide_by_nothing, "use": [("MET", "pt")]}
+    result = AnalysisRunner(Config(**config), progress=False).run()
+    line = divide_by_nothing.__code__.co_firstlineno + 1
+    reason = result.report.failures[0].reason
+    assert (
+        f"channels.all.selection: divide_by_nothing (test_stage_by_stage.py:{line}) raised ZeroDivisionError"
+        in reason
+    )
+    assert result.plots == ()
+    assert not (tmp_path / "out" / "plots").exists()
+
+
+def divide_by_nothing(values):
+    return values > 1 / 0

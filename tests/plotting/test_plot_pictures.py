@@ -31,8 +31,8 @@ def test_colors_of_a_2d_plot_are_the_yields_and_empty_bins_stay_white(plane, rep
     assert figure.axes[0].get_xlabel() == "mass [GeV]"
     assert figure.axes[0].get_ylabel() == "eta"
     assert "SR: ttbar" in texts(figure)
-    assert "Simulation" in texts(figure)
-    assert "Simulation" not in texts(plot_2d(plane, "data", report=report))
+    assert "Simulation Private work" in texts(figure)
+    assert "Simulation Private work" not in texts(plot_2d(plane, "data", report=report))
 
 
 def test_the_color_scale_may_be_logarithmic_and_hides_what_is_not_positive(plane):
@@ -120,7 +120,7 @@ def test_every_source_has_a_panel_and_every_column_an_axis_title(histogram_of, r
     titles = [ax.get_title(loc="left") for ax in figure.axes]
     assert [title for title in titles if title] == [f"s{i}" for i in range(n_sources)]
     assert sum(ax.get_xlabel() == "MET [GeV]" for ax in figure.axes) == min(n_sources, 4)
-    assert {"CMS", "Simulation", "SR"} <= set(texts(figure))
+    assert {"CMS", "Simulation Private work", "SR"} <= set(texts(figure))
 
 
 def test_a_histogram_without_variations_says_how_to_get_them(histogram_of, plane):

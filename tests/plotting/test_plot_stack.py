@@ -115,7 +115,8 @@ def test_the_line_above_gives_text_luminosity_and_energy(met, report):
 
 def test_simulation_alone_is_called_simulation(histogram_of):
     histogram = histogram_of({"mc": [0, 1, 2, 3, 0]})
-    assert "Simulation" in texts(stack_plot(histogram))
+    assert "Simulation Private work" in texts(stack_plot(histogram))
+    assert "Simulation" in texts(stack_plot(histogram, plotting=PlottingConfig(cms_label="")))
     assert "Simulation Preliminary" in texts(
         stack_plot(histogram, plotting=PlottingConfig(cms_label="Preliminary"))
     )
