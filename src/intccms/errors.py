@@ -6,10 +6,10 @@
     |-- ConfigError (ValueError)              the configuration is wrong; no event was read
     |-- MissingBranchError (KeyError)         a declared branch is not in a file
     |-- InputFileError (OSError)              an input file cannot be read, or is not what was expected
-    |   `-- NoReachableReplicaError           every redirector or replica of a file failed
+    |   |-- NoReachableReplicaError           every redirector or replica of a file failed
+    |   `-- ReplacedFileError                 a file is not the one whose metadata were read
     |-- MetadataError (RuntimeError)          the metadata needed are absent, stale or contradictory
     |-- FunctorError (RuntimeError)           a user function returned something that cannot be used
-    |-- IncompleteRunError (RuntimeError)     the run ended, but part of the input was not processed
     |-- OutputError (OSError)                 our own output cannot be written or read
     `-- FacilityError (RuntimeError)          workers cannot be had or do not fit
 
@@ -23,13 +23,13 @@ __all__ = [
     "ConfigError",
     "FacilityError",
     "FunctorError",
-    "IncompleteRunError",
     "InputFileError",
     "IntccmsError",
     "MetadataError",
     "MissingBranchError",
     "NoReachableReplicaError",
     "OutputError",
+    "ReplacedFileError",
 ]
 
 
@@ -57,16 +57,16 @@ class NoReachableReplicaError(InputFileError):
     """Every redirector or replica of a file failed."""
 
 
+class ReplacedFileError(InputFileError):
+    """A file is not the one whose metadata were read."""
+
+
 class MetadataError(IntccmsError, RuntimeError):
     """Metadata that a later stage needs are absent, stale or contradictory."""
 
 
 class FunctorError(IntccmsError, RuntimeError):
     """A user function returned something that cannot be used."""
-
-
-class IncompleteRunError(IntccmsError, RuntimeError):
-    """The run ended, but part of the input was not processed."""
 
 
 class OutputError(IntccmsError, OSError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import traceback
+from pathlib import Path
 
 import awkward as ak
 import numpy as np
@@ -197,12 +198,47 @@ def test_no_error_shows_what_was_computed_for_the_worker(columns):
     text = "".join(traceback.format_exception(info.value))
     line = quoting.__code__.co_firstlineno + 2
     assert str(info.value) == (
-        f"channels.SR.selection: {quoting.__qualname__} (test_chunk_columns.py:{line}) raised RuntimeError: "
-        "cannot log in with *** and ***"
+        f"channels.SR.selection: {quoting.__qualname__} (test_chunk_columns.py:{line}) raised RuntimeError (its text is "
+        "withheld, because the function has WorkerEval arguments)"
     )
     assert "in quoting" in text
     assert "token-4711" not in text
     assert "key-0815" not in text
+
+
+@pytest.mark.parametrize(
+    "secret", [b"tok-4711", Path("tok-4711"), {"tok-4711"}, 4711, ("a", ["tok-4711"])], ids=repr
+)
+def test_no_error_shows_a_computed_value_of_any_type(columns, secret):
+    def failing(values, token):
+        message = f"cannot log in with {token!r}, {str(token).upper()}"
+        raise RuntimeError(message)
+
+    functor = Functor(
+        function=failing, use=[("MET", "pt")], static_kwargs={"token": WorkerEval(lambda: secret)}
+    )
+    with pytest.raises(FunctorError) as info:
+        columns.call(functor, "channels.SR.selection")
+    text = "".join(traceback.format_exception(info.value))
+    assert "RuntimeError" in text
+    assert "4711" not in text
+
+
+def test_an_error_of_the_computation_itself_is_withheld_too(columns):
+    def cannot():
+        message = "no file for tok" + "en-4711"
+        raise OSError(message)
+
+    functor = Functor(
+        function=lambda values, token: values,
+        use=[("MET", "pt")],
+        static_kwargs={"token": WorkerEval(cannot)},
+    )
+    with pytest.raises(FunctorError) as info:
+        columns.call(functor, "channels.SR.selection")
+    text = "".join(traceback.format_exception(info.value))
+    assert "raised OSError" in text
+    assert "token-4711" not in text
 
 
 def test_an_exception_names_the_functor_and_keeps_its_cause(columns):

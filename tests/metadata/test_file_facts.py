@@ -92,7 +92,7 @@ def test_the_weight_branch_that_is_named_is_the_one_that_is_summed(tmp_path):
 def test_a_skim_without_sums_in_runs_is_an_error_because_what_is_left_tells_nothing(tmp_path, name):
     written = write_nano(tmp_path / name, 10, runs="only run")
     with pytest.raises(
-        MetadataError, match=r"'Runs' has no sum of weights, and the file is a skim \(10 events"
+        MetadataError, match=r"'Runs' has no sum of genWeight, and the file is a skim \(10 events"
     ):
         simulation(written)
 

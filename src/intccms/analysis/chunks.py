@@ -14,7 +14,7 @@ import numpy as np
 from intccms.analysis.results import Chunk, ChunkFailure, ChunkResult
 from intccms.datasets import SourceFile, open_source
 from intccms.datasets.sources import UNREADABLE
-from intccms.errors import InputFileError
+from intccms.errors import ReplacedFileError
 from intccms.skimming import ColumnPlan
 
 if TYPE_CHECKING:
@@ -74,10 +74,13 @@ class ProcessChunks:
         try:
             with np.errstate(all="ignore"):  # empty chunks and divisions in user code: their NaN are counted
                 return ChunkResult(chunk, self._process(chunk))
-        except Exception as exc:  # noqa: BLE001  the boundary where an error becomes a reported failure
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as exc:  # noqa: BLE001  the boundary where an error becomes a reported failure, also sys.exit()
             text = traceback.format_exc()
             sumw = sum_weights(chunk, self._datasets[chunk.dataset].weight_branch)
-            return ChunkFailure(chunk, f"{type(exc).__name__}: {exc}", text, sumw)
+            reason = f"{type(exc).__name__}: {exc}"
+            return ChunkFailure(chunk, reason, text, sumw, isinstance(exc, ReplacedFileError))
 
     def _process(self, chunk: Chunk) -> Any:
         source = open_source(chunk.file, chunk.tree_name)
@@ -86,7 +89,7 @@ class ProcessChunks:
                 f"{source.url} was replaced since its metadata were read (uuid {source.uuid}, not {chunk.uuid}). "
                 "Run again: the metadata refresh themselves."
             )
-            raise InputFileError(message)
+            raise ReplacedFileError(message)
         dataset = self._datasets[chunk.dataset]
         branches = self._plan.branches(source.branches, dataset, where=source.url)
         metadata = {"dataset": dataset.name, "absent_triggers": branches.absent_triggers}

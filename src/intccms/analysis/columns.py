@@ -85,16 +85,19 @@ class Columns:
             the functor, the cause is chained.
         """
         arrays = [self._declared(column, where) for column in functor.use]
-        secrets: list[str] = []
         try:
-            return functor.function(*arrays, **_evaluated(functor.static_kwargs, secrets))
+            return functor.function(*arrays, **_evaluated(functor.static_kwargs))
         except Exception as exc:
-            message = f"{where}: {_place(functor, exc)} raised {type(exc).__name__}: {exc}"
-            if not secrets:
+            if not _has_secrets(functor.static_kwargs):
+                message = f"{where}: {_place(functor, exc)} raised {type(exc).__name__}: {exc}"
                 raise FunctorError(message) from exc
-            # the cause may quote a credential, and its text goes to the report
-            error = FunctorError(_without(message, secrets))
-            error.add_note(_without(traceback.format_exc(), secrets))
+            # its text may quote a credential in any form, and would go to the report
+            message = (
+                f"{where}: {_place(functor, exc)} raised {type(exc).__name__} (its text is withheld, because the "
+                "function has WorkerEval arguments)"
+            )
+            error = FunctorError(message)
+            error.add_note("".join(traceback.format_tb(exc.__traceback__)))
             raise error from None
 
     def _declared(self, column: ObjVar, where: str) -> Any:
@@ -153,30 +156,23 @@ class Columns:
         return array
 
 
-def _evaluated(value: Any, secrets: list[str]) -> Any:
-    """Return constants with the values of `WorkerEval` computed; the texts among these are noted."""
+def _evaluated(value: Any) -> Any:
+    """Return constants with the values of `WorkerEval` computed, also inside lists and dicts."""
     if isinstance(value, WorkerEval):
-        result = value()
-        secrets += _texts(result)
-        return result
+        return value()
     if isinstance(value, dict):
-        return {key: _evaluated(item, secrets) for key, item in value.items()}
+        return {key: _evaluated(item) for key, item in value.items()}
     if type(value) in (list, tuple):
-        return type(value)(_evaluated(item, secrets) for item in value)
+        return type(value)(_evaluated(item) for item in value)
     return value
 
 
-def _texts(value: Any) -> list[str]:
-    if isinstance(value, str):
-        return [value] if value else []
-    items = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
-    return [text for item in items for text in _texts(item)]
-
-
-def _without(text: str, secrets: Sequence[str]) -> str:
-    for secret in sorted(secrets, key=len, reverse=True):
-        text = text.replace(secret, "***")
-    return text
+def _has_secrets(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(_has_secrets(item) for item in value.values())
+    if isinstance(value, list | tuple):
+        return any(_has_secrets(item) for item in value)
+    return isinstance(value, WorkerEval)
 
 
 def _collection_of(arrays: Mapping[str, Any]) -> Any:

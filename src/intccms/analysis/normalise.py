@@ -67,6 +67,8 @@ def normalise(config: Config, metadata: DatasetMetadata, fold: DatasetFold) -> N
             "non-zero number. Check its files and weight_branch."
         )
         return Normalisation(0.0, total, tuple(notes), error)
+    if total < 0:
+        notes.append(f"sum of weights of {dataset.name} is negative ({total:.6g}): its yields change sign")
     assert dataset.cross_section is not None
     return Normalisation(dataset.cross_section * config.lumi_of(dataset) / total, total, tuple(notes))
 

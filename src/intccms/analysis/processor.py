@@ -14,7 +14,7 @@ from coffea.processor import ProcessorABC
 
 from intccms.analysis.columns import Columns
 from intccms.analysis.results import DatasetSums
-from intccms.errors import FunctorError
+from intccms.errors import FunctorError, InputFileError
 from intccms.histograms import fill, hist_axes
 from intccms.schema import Config, Dataset, Functor, ObjVar
 from intccms.selection import Cutflow, named_masks, object_mask
@@ -119,7 +119,14 @@ class AnalysisProcessor(ProcessorABC):  # type: ignore[misc,unused-ignore]
 def _generator_weights(columns: Columns, dataset: Dataset) -> NDArray[np.float64]:
     if dataset.weight_branch is None:
         return np.ones(len(columns))
-    return np.asarray(columns[event_column(dataset.weight_branch)], dtype=np.float64)
+    weights = np.asarray(columns[event_column(dataset.weight_branch)], dtype=np.float64)
+    if wrong := int(np.count_nonzero(~np.isfinite(weights))):
+        message = (
+            f"dataset {dataset.name!r}: {wrong} of {len(weights)} values of {dataset.weight_branch} are not finite, and "
+            "would spoil every sum they enter. Leave the file out, or name another weight_branch."
+        )
+        raise InputFileError(message)
+    return weights
 
 
 def _cut(

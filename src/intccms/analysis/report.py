@@ -225,6 +225,12 @@ def _notes_on_content(metadata: DatasetMetadata, fold: DatasetFold) -> list[str]
     left = fold.sums.common.steps.get("lumi mask")
     if left is not None and left[0] == 0 and fold.sums.entries:
         notes.append(f"the lumi mask leaves no event of {name}: is it the one of this data-taking period?")
+    for channel, cutflow in (("the common steps", fold.sums.common), *fold.sums.channels.items()):
+        if cutflow.mixed:
+            notes.append(
+                f"{name}: the function behind the cutflow of {channel} names other steps, or in another order, in "
+                "different chunks; that cutflow cannot be trusted"
+            )
     if absent := sorted(fold.sums.absent_triggers):
         notes.append(
             f"{name}: {', '.join(absent)} absent from its files or some of them, and counted as False there"

@@ -88,3 +88,5 @@ class ChunkFailure:
     traceback: str
     sumw: float | None = None
     """Sum of its generator weights, where that could still be read."""
+    replaced: bool = False
+    """Whether the file is not the one whose metadata were read."""

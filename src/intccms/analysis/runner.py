@@ -13,7 +13,7 @@ from intccms.analysis.chunks import chunks_of
 from intccms.analysis.executors import Executor, Lost, make_executor
 from intccms.analysis.fold import DatasetFold, Fold
 from intccms.analysis.normalise import normalise
-from intccms.analysis.preflight import check_plotting, check_weights
+from intccms.analysis.preflight import check_distinct, check_plotting, check_weights
 from intccms.analysis.progress import show_progress
 from intccms.analysis.report import RunReport, make_report
 from intccms.analysis.results import Chunk, ChunkFailure
@@ -23,7 +23,14 @@ from intccms.datasets import DatasetManager
 from intccms.errors import IntccmsError
 from intccms.histograms import load_output, merge_processes, save_histograms, to_datasets
 from intccms.histograms.storage import save_output
-from intccms.metadata import DatasetMetadata, FileMetadata, MetadataStore, MetadataTask, read_metadata
+from intccms.metadata import (
+    DatasetMetadata,
+    FileMetadata,
+    MetadataStore,
+    MetadataTask,
+    forget_files,
+    read_metadata,
+)
 from intccms.schema import Config, load_config
 from intccms.schema.loading import config_modules
 from intccms.selection.lumimask import check_golden_json
@@ -128,7 +135,7 @@ class AnalysisRunner:
         """
         self.config.check()
         manager = DatasetManager(self.config)
-        store = MetadataStore(self.config.general.metadata_dir or self.directory.metadata)
+        store = self._store()
         for dataset in manager.datasets:
             if not dataset.is_data:
                 self.config.lumi_of(dataset)
@@ -151,6 +158,7 @@ class AnalysisRunner:
         plan = ColumnPlan(self.config)
         plan.check(samples)
         check_weights(self._metadata)
+        check_distinct(self._metadata)
         for warning in plan.absent_triggers(samples):
             logger.warning("%s", warning)
         self._metadata_of = self._inputs()
@@ -194,9 +202,22 @@ class AnalysisRunner:
                 for outcome in run_chunks(executor(), self.config, chunks):
                     fold.put(outcome)
                     advance(outcome.chunk.entries, failures=int(isinstance(outcome, ChunkFailure)))
+        self._forget_replaced(fold.datasets)
         result = self._write(metadata, fold.datasets, time.monotonic() - begin)
         _log_outcome(result.report)
         return result
+
+    def _forget_replaced(self, folds: Mapping[str, DatasetFold]) -> None:
+        """Have files that were replaced behind a URL looked at again by the next run; nothing else tells of them."""
+        manager = DatasetManager(self.config)
+        for dataset in manager.datasets:
+            names = {failure.chunk.file.name for failure in folds[dataset.name].failures if failure.replaced}
+            if names:
+                forget_files(self._store(), dataset, names, manager.files(dataset.name))
+                self._metadata = None
+
+    def _store(self) -> MetadataStore:
+        return MetadataStore(self.config.general.metadata_dir or self.directory.metadata)
 
     def result(self) -> RunResult:
         """Return what stands in the run directory.
@@ -253,6 +274,8 @@ class AnalysisRunner:
             "report": report.to_json(),
             "config": config.to_json(),
         }
+        # plots are made of it: an old one must not stand beside new histograms if the disk is full now
+        self.directory.output.unlink(missing_ok=True)
         save_histograms(self.directory.histograms, by_dataset, by_process)
         self.directory.write_json(self.directory.report, output["report"])
         self._write_context()

@@ -23,12 +23,13 @@ import uproot
 from coffea.nanoevents import NanoEventsFactory
 
 from intccms.datasets.nanoevents import Schema, TreeEvents, quiet_schema, without_collection
-from intccms.datasets.replicas import SourceFile, is_url
 from intccms.errors import InputFileError, NoReachableReplicaError
 from intccms.schema.explain import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
+
+    from intccms.datasets.replicas import SourceFile
 
 __all__ = ["UNREADABLE", "EventSource", "first_replica", "forget_sources", "open_root", "open_source"]
 
@@ -172,10 +173,8 @@ def forget_sources() -> None:
 
 def _local_state(file: SourceFile) -> tuple[int, int] | None:
     """Return size and change time of a local file: one that was written anew is opened anew."""
-    if is_url(file.urls[0]):
-        return None
     try:
-        status = Path(file.urls[0]).stat()
+        status = Path(file.urls[0].removeprefix("file://")).stat()
     except OSError:
         return None
     return status.st_size, status.st_mtime_ns

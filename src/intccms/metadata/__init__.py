@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from intccms.metadata.records import FileMetadata
-from intccms.metadata.stage import DatasetMetadata, MetadataTask, read_metadata
+from intccms.metadata.stage import DatasetMetadata, MetadataTask, forget_files, read_metadata
 from intccms.metadata.store import MetadataStore
 
-__all__ = ["DatasetMetadata", "FileMetadata", "MetadataStore", "MetadataTask", "read_metadata"]
+__all__ = [
+    "DatasetMetadata",
+    "FileMetadata",
+    "MetadataStore",
+    "MetadataTask",
+    "forget_files",
+    "read_metadata",
+]

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["read_data_file", "read_simulation_file"]
 
 _SUM_NAMES = ("genEventSumw", "genEventSumw_")
+_SUMMED = "genWeight"
 _COUNT_NAMES = ("genEventCount", "genEventCount_")
 """NanoAOD v6 appends an underscore."""
 
@@ -90,7 +91,8 @@ def read_simulation_file(
     source = open_source(file, tree_name) if branches or facts["format"] != "ttree" else None
     if source is not None:
         facts |= {"entries": source.entries, "uuid": source.uuid}
-    sums = _sums_of_runs(trees.get("Runs", {}))
+    # what `Runs` adds up is genWeight, and no other weight
+    sums = _sums_of_runs(trees.get("Runs", {})) if weight_branch == _SUMMED else None
     if sums is None:
         sums = _sums_of_events(source or open_source(file, tree_name), weight_branch, trees.get("Runs", {}))
     return _record(file, {**facts, **sums}, source if branches else None)
@@ -188,7 +190,7 @@ def _sums_of_events(source: EventSource, weight_branch: str, runs: Mapping[str, 
     count = next((int(np.sum(runs[one])) for one in _COUNT_NAMES if one in runs), None)
     if "skim" in source.url.rsplit("/", 1)[-1].lower() or (count is not None and count != source.entries):
         message = (
-            f"{source.url}: 'Runs' has no sum of weights, and the file is a skim ({source.entries} events are left), "
+            f"{source.url}: 'Runs' has no sum of {weight_branch}, and the file is a skim ({source.entries} events are left), "
             "so the sum over generated events is unknown. Take the unskimmed file, or one that carries 'Runs'."
         )
         raise MetadataError(message)

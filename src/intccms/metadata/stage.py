@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from intccms.datasets.replicas import SourceFile
     from intccms.schema import Dataset
 
-__all__ = ["DatasetMetadata", "MetadataTask", "read_metadata"]
+__all__ = ["DatasetMetadata", "MetadataTask", "forget_files", "read_metadata"]
 
 logger = logging.getLogger(__name__)
 
@@ -124,6 +124,19 @@ def read_metadata(
     if not any(one.good for one in result):
         raise NoReachableReplicaError(_nothing_readable(result, manager))
     return result
+
+
+def forget_files(
+    store: MetadataStore, dataset: Dataset, names: set[str], files: Sequence[SourceFile]
+) -> None:
+    """Make the records of some files stale, so that they are read again the next time."""
+    replaced = [
+        FileMetadata(file.name, file.urls, error="replaced since it was looked at")
+        for file in files
+        if file.name in names
+    ]
+    if replaced:
+        store.put(dataset.name, source_key(dataset), replaced)
 
 
 def source_key(dataset: Dataset) -> str:

@@ -7,7 +7,6 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from intccms.errors import MetadataError
 from intccms.metadata.records import FileMetadata
 from intccms.utils.files import write_atomically
 
@@ -95,10 +94,8 @@ class MetadataStore:
                 return {}
             records = [FileMetadata.from_json(item) for item in data["files"]]
         except (OSError, ValueError, KeyError, TypeError) as exc:
-            message = (
-                f"the metadata store {path} is damaged: {_first_line(exc)}. Remove the file; it is made anew."
-            )
-            raise MetadataError(message) from exc
+            logger.warning("the metadata store %s is damaged (%s); it is made anew", path, _first_line(exc))
+            return {}
         return {record.name: record for record in records}
 
 
@@ -109,7 +106,7 @@ def _first_line(exc: Exception) -> str:
 def state_of(file: SourceFile) -> tuple[int, int] | None:
     """Return size [bytes] and change time [ns] of a local file, None for others."""
     try:
-        status = Path(file.urls[0]).stat()
+        status = Path(file.urls[0].removeprefix("file://")).stat()
     except OSError:
         return None
     return status.st_size, status.st_mtime_ns

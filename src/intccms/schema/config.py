@@ -14,6 +14,7 @@ from intccms.schema.explain import did_you_mean
 from intccms.schema.general import GeneralConfig
 from intccms.schema.plotting import PlottingConfig
 from intccms.schema.preprocess import PreprocessConfig
+from intccms.schema.secrets import masked
 from intccms.schema.selection import Channel, GhostObservable, ObjectMask
 
 if TYPE_CHECKING:
@@ -119,6 +120,7 @@ class Config(Model):
         _check_filter("general.processes", self.general.processes, [one.process for one in datasets])
         selected = self.selected_datasets()
         _check_lumi(self.general, selected)
+        _check_kinds(datasets)
         if isinstance(self.general.lumi, dict):
             for dataset in selected:
                 if not dataset.is_data:
@@ -188,7 +190,7 @@ class Config(Model):
 
     def to_json(self) -> dict[str, Any]:
         """Return the resolved configuration as plain JSON data; functions by name, no secrets."""
-        dumped: dict[str, Any] = self.model_dump(mode="json", warnings=False)
+        dumped: dict[str, Any] = masked(self.model_dump(mode="json", warnings=False))
         return dumped
 
 
@@ -201,6 +203,18 @@ def _check_filter(where: str, wanted: list[str] | None, known: list[str]) -> Non
     if wanted == []:
         message = f"{where} is empty and would select nothing; leave it out (None) for all."
         raise ConfigError(message)
+
+
+def _check_kinds(datasets: list[Dataset]) -> None:
+    """Refuse a process that is both data and simulation: its histogram would mean neither."""
+    for process in dict.fromkeys(one.process for one in datasets):
+        kinds = {one.is_data: one.name for one in datasets if one.process == process}
+        if len(kinds) > 1:
+            message = (
+                f"datasets.datasets: process {process!r} holds data ({kinds[True]!r}) and simulation "
+                f"({kinds[False]!r}), which would be added up. Give them different processes."
+            )
+            raise ConfigError(message)
 
 
 def _check_lumi(general: GeneralConfig, datasets: list[Dataset]) -> None:

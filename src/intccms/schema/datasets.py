@@ -52,7 +52,7 @@ class DatasetEntry(Model):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")
     """Name of the dataset, or the stem of the names ``{name}_{year}`` of several."""
-    process: str | None = None
+    process: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")
     """Label in histograms; default: the name. Several datasets may share one."""
     directories: Strings | None = None
     """Folders that hold text files listing the input (``*.txt``, a file per line), or the input itself."""

@@ -49,7 +49,7 @@ class GeneralConfig(Model):
     analysis: Literal["nondiff", "skip"] = "nondiff"
     """``nondiff``: fill histograms. ``skip``: leave it at the skim."""
 
-    run_metadata_generation: bool = True
+    run_metadata_generation: bool = Field(default=True, json_schema_extra=_not_in_digest)
     """Read entries and sums of weights of every file. False: use what is stored; an error if that is not enough."""
     run_skimming: bool = False
     """(Re)write skims first, ignoring existing parts."""
@@ -69,9 +69,9 @@ class GeneralConfig(Model):
     """Train the models of the configuration."""
     run_statistics: bool = False
     """Fit the histograms."""
-    run_plots_only: bool = False
+    run_plots_only: bool = Field(default=False, json_schema_extra=_not_in_digest)
     """Plots from the run directory, nothing else."""
-    read_from_cache: bool = True
+    read_from_cache: bool = Field(default=True, json_schema_extra=_not_in_digest)
     """Use local copies of remote skim parts."""
 
     processes: list[str] | None = None

@@ -138,7 +138,7 @@ class Observable(Functor):
         if self.axes and (self.label or self.unit):
             message = "labels and units of an observable with 'axes' belong to the axes"
             raise ValueError(message)
-        names = [axis.name for axis in self.axes]
+        names = [axis.name for axis in self.axes] or [self.name]
         if len(set(names)) < len(names) or {"process", "variation", "dataset"} & set(names):
             message = f"axes need distinct names other than process, variation and dataset, not {names}"
             raise ValueError(message)

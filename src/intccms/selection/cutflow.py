@@ -21,6 +21,8 @@ class Cutflow:
 
     steps: dict[str, tuple[int, float]] = field(default_factory=dict)
     """Name of the step -> (events left, sum of their weights)."""
+    mixed: bool = False
+    """Parts with other steps, or another order of them, were added: the numbers do not follow from each other."""
 
     def record(self, step: str, weights: NDArray[np.float64]) -> None:
         """Note what is left after a step, from the weights of the events left."""
@@ -42,6 +44,8 @@ class Cutflow:
     def __add__(self, other: Self) -> Self:
         """Add the same steps of two parts of a dataset."""
         names = dict.fromkeys([*self.steps, *other.steps])
+        mixed = self.mixed or other.mixed
+        mixed |= bool(self.steps and other.steps) and list(self.steps) != list(other.steps)
         zero = (0, 0.0)
         pairs: dict[str, Any] = {
             name: tuple(
@@ -49,4 +53,4 @@ class Cutflow:
             )
             for name in names
         }
-        return type(self)(pairs)
+        return type(self)(pairs, mixed)

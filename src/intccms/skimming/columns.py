@@ -151,6 +151,14 @@ class ColumnPlan:
             f"{did_you_mean(branch.removesuffix('_*'), known)}"
             for branch, use in self.unknown_to(samples)
         ]
+        whole = {use.column.collection for use in self.uses if use.column.field is None}
+        preprocess = self.config.preprocess
+        lines += [
+            f"preprocess: branches of {name!r} are listed, but nothing uses that collection as a whole."
+            f"{did_you_mean(name, whole)}"
+            for name in dict.fromkeys([*preprocess.branches, *preprocess.mc_branches])
+            if name not in whole
+        ]
         if lines:
             raise ConfigError("\n".join(dict.fromkeys(lines)))
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from intccms.schema.secrets import masked_text
 from intccms.utils.files import atomic_path, write_atomically
 from intccms.utils.provenance import provenance
 
@@ -91,7 +92,7 @@ class RunDirectory:
         """
         folder = self.path / "config"
         self.write_json(folder / "config.json", resolved)
-        self.write_json(folder / "overrides.json", list(overrides))
+        self.write_json(folder / "overrides.json", [masked_text(text) for text in overrides])
         self.write_json(folder / "digests.json", dict(digests))
         for module in modules:
             file = Path(str(module.__file__))

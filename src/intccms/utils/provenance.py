@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import getpass
 import platform
-import re
 import socket
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from intccms.schema.secrets import masked_text
 
 __all__ = ["package_version", "provenance"]
 
@@ -53,7 +54,7 @@ def provenance() -> dict[str, Any]:
         "host": socket.gethostname(),
         "machine": f"{platform.system()} {platform.machine()}",
         "user": _user(),
-        "command": [_without_secret(argument) for argument in sys.argv],
+        "command": [masked_text(argument) for argument in sys.argv],
     }
 
 
@@ -62,10 +63,6 @@ def _user() -> str | None:
         return getpass.getuser()
     except (KeyError, OSError):  # a user id without a name, as in containers
         return None
-
-
-def _without_secret(argument: str) -> str:
-    return re.sub(r"(?i)([^=]*(?:secret|token|password|passwd|credential)[^=]*=).*", r"\1***", argument)
 
 
 def _git_state(folder: Path) -> str | None:

@@ -1,0 +1,36 @@
+"""Hides what looks like a credential in texts and data that are written down."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["masked", "masked_text"]
+
+_NAME = r"[\w.-]*(?:secret|token|passw|credential|api_?key|access_key)[\w.-]*"
+
+
+def masked_text(text: str) -> str:
+    """Return a text with ``***`` for values of names such as ``token``, and for passwords in URLs.
+
+    Examples
+    --------
+    >>> masked_text("preprocess.skimming.static_kwargs.token=abc")
+    'preprocess.skimming.static_kwargs.token=***'
+    >>> masked_text("root://me:abc@host//store")
+    'root://me:***@host//store'
+    """
+    text = re.sub(r"(://[^/\s:@]+):[^/\s@]+@", r"\1:***@", text)
+    return re.sub(rf"(?i)(\b{_NAME}[\"']?\s*[:=]\s*[\"']?)[^\"',}}\s]+", r"\1***", text)
+
+
+def masked(data: Any, name: str = "") -> Any:
+    """Return JSON data with ``***`` in the place of values whose key is named like a credential."""
+    if isinstance(data, Mapping):
+        return {key: masked(value, str(key)) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [masked(value, name) for value in data]
+    if isinstance(data, str):
+        return "***" if re.fullmatch(f"(?i){_NAME}", name) else masked_text(data)
+    return data
