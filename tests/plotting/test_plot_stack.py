@@ -280,3 +280,11 @@ def test_a_figure_looks_the_same_when_drawn_after_the_style_has_ended(met):
 
 def test_a_notebook_shows_the_figure_as_png(met):
     assert stack_plot(met)._repr_png_().startswith(b"\x89PNG")
+
+
+def test_the_ratio_and_the_overflow_say_background_where_signals_are_drawn_apart(met):
+    together, apart = stack_plot(met), stack_plot(met, plotting=PlottingConfig(signals=["ttbar"]))
+    assert [figure.axes[1].get_ylabel() for figure in (together, apart)] == ["Data / Sim.", "Data / Bkg."]
+    outside = [next(t for t in texts(figure) if t.startswith("Outside")) for figure in (together, apart)]
+    assert "simulation 1 below and 6 above" in outside[0]
+    assert "background 2 above" in outside[1]

@@ -262,7 +262,8 @@ def _draw_ratio(ax: Axes, numbers: StackNumbers, plotting: PlottingConfig) -> No
             transform=ax.get_xaxis_transform(),
         )
     ax.set_ylim(low, high)
-    ax.set_ylabel("Data / Sim.", loc="center", fontsize=22)
+    # signals are lines over the stack, not in it
+    ax.set_ylabel("Data / Bkg." if plotting.signals else "Data / Sim.", loc="center", fontsize=22)
 
 
 def _y_label(axis: PlotAxis) -> str:

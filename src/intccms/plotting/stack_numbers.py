@@ -52,7 +52,7 @@ class StackNumbers:
     data_up: Floats
     """Length of the error bars above the data."""
     outside: dict[str, tuple[float, float]]
-    """Sums below and above the drawn range, of ``simulation`` and ``data``, as far as they are there."""
+    """Sums below and above the drawn range, of ``simulation`` (``background`` if signals are drawn apart) and ``data``, as far as they are there."""
 
     @property
     def total(self) -> Floats:
@@ -140,7 +140,8 @@ def stack_numbers(given: Contents, plotting: PlottingConfig, data_names: Collect
     data_down, data_up = poisson_errors(*data)
     outside = {}
     if plotting.flow in {"none", "hint"}:
-        for label, names in (("simulation", stacked), ("data", tuple(present))):
+        stack = "background" if signals else "simulation"
+        for label, names in ((stack, stacked), ("data", tuple(present))):
             if names:
                 values = _sum(given, names)[0]
                 outside[label] = (float(values[0]), float(values[-1]))
