@@ -161,7 +161,7 @@ def demo(
 ) -> None:
     """Make simulated NanoAOD, search it for a heavy resonance, and compare with the truth.
 
-    Takes about a minute on two cores, and no network. KEY=VALUE changes one field of the demo's configuration.
+    Takes less than a minute on two cores, and no network. KEY=VALUE changes one field of the demo's configuration.
     """
     from intccms.demo.run import run_demo
 
