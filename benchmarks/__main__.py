@@ -67,8 +67,10 @@ def _table(rows: list[Measurement]) -> Table:
         ("plain read of the filter's branches [s]", lambda row: f"{row.plain_skim:.2f}"),
         ("skim filter [s]", lambda row: f"{row.skim:.2f}"),
         ("  ratio to the plain read", lambda row: f"{row.skim / row.plain_skim:.2f}"),
+        ("  skim filter, events per second", lambda row: f"{row.events / row.skim:,.0f}"),
         ("uproot.open and the tree [ms]", lambda row: f"{1e3 * row.opening:.0f}"),
         ("metadata of the file [ms]", lambda row: f"{1e3 * row.metadata:.1f}"),
+        ("  files per second", lambda row: f"{1 / row.metadata:,.0f}"),
         ("  ratio to opening", lambda row: f"{row.metadata / row.opening:.3f}"),
         ("peak memory of the worker [MiB]", lambda row: f"{row.peak_rss:.0f}"),
     ]
