@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import traceback
 from pathlib import Path
 
@@ -222,6 +223,18 @@ def test_no_error_shows_a_computed_value_of_any_type(columns, secret):
     text = "".join(traceback.format_exception(info.value))
     assert "RuntimeError" in text
     assert "4711" not in text
+
+
+def test_leaving_python_with_a_computed_value_shows_it_as_little(columns):
+    def leaving(values, token):
+        sys.exit(token)
+
+    functor = Functor(
+        function=leaving, use=[("MET", "pt")], static_kwargs={"token": WorkerEval(lambda: "tok" + "en-4711")}
+    )
+    with pytest.raises(FunctorError, match="raised SystemExit") as info:
+        columns.call(functor, "channels.SR.selection")
+    assert "token-4711" not in "".join(traceback.format_exception(info.value))
 
 
 def test_an_error_of_the_computation_itself_is_withheld_too(columns):

@@ -74,9 +74,7 @@ class ProcessChunks:
         try:
             with np.errstate(all="ignore"):  # empty chunks and divisions in user code: their NaN are counted
                 return ChunkResult(chunk, self._process(chunk))
-        except (KeyboardInterrupt, GeneratorExit):
-            raise
-        except BaseException as exc:  # noqa: BLE001  the boundary where an error becomes a reported failure, also sys.exit()
+        except Exception as exc:  # noqa: BLE001  the boundary where an error becomes a reported failure
             text = traceback.format_exc()
             sumw = sum_weights(chunk, self._datasets[chunk.dataset].weight_branch)
             reason = f"{type(exc).__name__}: {exc}"

@@ -87,7 +87,11 @@ class Columns:
         arrays = [self._declared(column, where) for column in functor.use]
         try:
             return functor.function(*arrays, **_evaluated(functor.static_kwargs))
-        except Exception as exc:
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except (
+            BaseException
+        ) as exc:  # also sys.exit(), which would end the run with a status of the user's choice
             if not _has_secrets(functor.static_kwargs):
                 message = f"{where}: {_place(functor, exc)} raised {type(exc).__name__}: {exc}"
                 raise FunctorError(message) from exc

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from intccms.metadata import DatasetMetadata
     from intccms.schema import Config
 
-__all__ = ["check_distinct", "check_plotting", "check_weights"]
+__all__ = ["check_plotting", "check_weights"]
 
 
 def check_plotting(config: Config) -> None:
@@ -59,25 +59,3 @@ def check_weights(metadata: Sequence[DatasetMetadata]) -> None:
         "Correct general.weight_branch or that of the dataset, or set is_data=True for collision data."
     )
     raise ConfigError(message)
-
-
-def check_distinct(metadata: Sequence[DatasetMetadata]) -> None:
-    """Refuse a ROOT file that stands twice in a dataset, under two names: its events would count twice.
-
-    Raises
-    ------
-    ConfigError
-        Naming the two.
-    """
-    for one in metadata:
-        names: dict[str, str] = {}
-        for record in one.good:
-            if record.uuid is None or record.format == "parquet":
-                continue
-            other = names.setdefault(record.uuid, record.name)
-            if other != record.name:
-                message = (
-                    f"dataset {one.dataset.name!r}: {other} and {record.name} are the same file (ROOT uuid "
-                    f"{record.uuid}) and would count twice. Leave one out."
-                )
-                raise ConfigError(message)

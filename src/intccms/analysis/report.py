@@ -222,6 +222,9 @@ def _notes_on_content(metadata: DatasetMetadata, fold: DatasetFold) -> list[str]
     name, notes = metadata.dataset.name, []
     if metadata.good and metadata.entries == 0:
         notes.append(f"{name} has no events")
+    notes += [
+        f"{name}: {first} and {second} are the same file, and count twice" for first, second in metadata.twice
+    ]
     left = fold.sums.common.steps.get("lumi mask")
     if left is not None and left[0] == 0 and fold.sums.entries:
         notes.append(f"the lumi mask leaves no event of {name}: is it the one of this data-taking period?")

@@ -13,7 +13,7 @@ from intccms.analysis.chunks import chunks_of
 from intccms.analysis.executors import Executor, Lost, make_executor
 from intccms.analysis.fold import DatasetFold, Fold
 from intccms.analysis.normalise import normalise
-from intccms.analysis.preflight import check_distinct, check_plotting, check_weights
+from intccms.analysis.preflight import check_plotting, check_weights
 from intccms.analysis.progress import show_progress
 from intccms.analysis.report import RunReport, make_report
 from intccms.analysis.results import Chunk, ChunkFailure
@@ -158,7 +158,6 @@ class AnalysisRunner:
         plan = ColumnPlan(self.config)
         plan.check(samples)
         check_weights(self._metadata)
-        check_distinct(self._metadata)
         for warning in plan.absent_triggers(samples):
             logger.warning("%s", warning)
         self._metadata_of = self._inputs()

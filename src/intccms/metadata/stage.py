@@ -78,6 +78,17 @@ class DatasetMetadata:
         return sum(record.entries or 0 for record in self.good)
 
     @property
+    def twice(self) -> list[tuple[str, str]]:
+        """Names of ROOT files that are the same file: equal in uuid, size and entries."""
+        names: dict[tuple[str | None, int | None, int | None], str] = {}
+        pairs = []
+        for record in self.good:
+            if record.format != "parquet":
+                first = names.setdefault((record.uuid, record.size, record.entries), record.name)
+                pairs += [(first, record.name)] if first != record.name else []
+        return pairs
+
+    @property
     def branches(self) -> frozenset[str] | None:
         """Columns of the first file that was looked at; None if none was."""
         names = next((record.branches for record in self.good if record.branches is not None), None)
