@@ -89,9 +89,8 @@ class Columns:
             return functor.function(*arrays, **_evaluated(functor.static_kwargs))
         except (KeyboardInterrupt, GeneratorExit):
             raise
-        except (
-            BaseException
-        ) as exc:  # also sys.exit(), which would end the run with a status of the user's choice
+        # also sys.exit(), which would end the run with a status of the user's choice
+        except BaseException as exc:
             if not _has_secrets(functor.static_kwargs):
                 message = f"{where}: {_place(functor, exc)} raised {type(exc).__name__}: {exc}"
                 raise FunctorError(message) from exc
@@ -209,7 +208,7 @@ def _same_counts(values: Any, objects: Any) -> bool:
     )
 
 
-def _place(functor: Functor, exc: Exception) -> str:
+def _place(functor: Functor, exc: BaseException) -> str:
     """Return the functor's function, with the last line of the user's own code that the error went through."""
     name = function_name(functor.function).rpartition(":")[2]
     frames = traceback.extract_tb(exc.__traceback__)[1:]
