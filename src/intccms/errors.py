@@ -11,6 +11,7 @@
     |-- MetadataError (RuntimeError)          the metadata needed are absent, stale or contradictory
     |-- FunctorError (RuntimeError)           a user function returned something that cannot be used
     |-- OutputError (OSError)                 our own output cannot be written or read
+    |-- LockedError (RuntimeError)            another process works in the same run directory
     `-- FacilityError (RuntimeError)          workers cannot be had or do not fit
 
 Errors of users' making say what was wrong, with the value and the place, what was expected and what to do;
@@ -25,6 +26,7 @@ __all__ = [
     "FunctorError",
     "InputFileError",
     "IntccmsError",
+    "LockedError",
     "MetadataError",
     "MissingBranchError",
     "NoReachableReplicaError",
@@ -71,6 +73,10 @@ class FunctorError(IntccmsError, RuntimeError):
 
 class OutputError(IntccmsError, OSError):
     """Our own output cannot be written or read; never a fault of the input."""
+
+
+class LockedError(IntccmsError, RuntimeError):
+    """Another process, or another thread of this one, works in the same run directory."""
 
 
 class FacilityError(IntccmsError, RuntimeError):

@@ -5,15 +5,19 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import signal
+import subprocess
+import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
+import psutil
 import pytest
 from coffea.processor import FuturesExecutor, IterativeExecutor
 
-from intccms.analysis.executors import Lost
+from intccms.analysis.executors import Lost, make_executor
 from intccms.analysis.executors.base import Iterative
 from intccms.analysis.executors.of_coffea import Coffea
 from intccms.analysis.executors.on_dask import Dask
@@ -35,12 +39,13 @@ def die_on_three(number: int) -> int:
     return number
 
 
-def die_once(marker: tuple[Path, int]) -> int:
-    path, number = marker
-    if number == 3 and not path.exists():
-        path.touch()
-        os._exit(9)
-    return number
+def leave_a_trace_and_die(folder: Path) -> None:
+    (folder / str(os.getpid())).touch()
+    os._exit(9)
+
+
+def is_running(pid: int) -> bool:
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
 class ExecutorContract:
@@ -78,7 +83,7 @@ class SurvivesDeaths:
         # one at a time, so that nothing stands in line behind the killer
         results = list(executor.map(die_on_three, range(6), width=1))
         lost = [one for one in results if isinstance(one, Lost)]
-        assert [one.item for one in lost] == [3]
+        assert [(one.item, one.deaths) for one in lost] == [(3, 1)]
         assert sorted(one for one in results if not isinstance(one, Lost)) == [0, 1, 2, 4, 5]
 
 
@@ -105,10 +110,12 @@ class TestFutures(ExecutorContract, SurvivesDeaths):
         assert os.getpid() not in pids
         assert not any(child.pid in pids for child in multiprocessing.active_children())
 
-    def test_a_task_whose_process_died_once_runs_again(self, executor, tmp_path, caplog):
+    def test_the_first_death_is_a_loss_and_not_tried_again(self, executor, tmp_path, caplog):
         with caplog.at_level(logging.WARNING, logger="intccms"):
-            results = list(executor.map(die_once, [(tmp_path / "died", n) for n in range(5)]))
-        assert sorted(results) == [0, 1, 2, 3, 4]
+            (lost,) = executor.map(leave_a_trace_and_die, [tmp_path])
+        assert len(list(tmp_path.iterdir())) == 1
+        assert (lost.item, lost.deaths) == (tmp_path, 1)
+        assert lost.reason == "its worker process died (out of memory, or a crash in compiled code)"
         assert "a worker process died" in caplog.text
 
     def test_deaths_beside_other_tasks_cost_only_the_killer(self, executor):
@@ -120,6 +127,59 @@ class TestFutures(ExecutorContract, SurvivesDeaths):
         with pytest.raises(ZeroDivisionError):
             list(executor.map(lambda n: 1 / n, [1, 0, 2]))
         assert multiprocessing.active_children() == []
+
+    @pytest.mark.parametrize("holds_pipes", [False, True], ids=["alone", "a fork holds its pipes"])
+    def test_the_processes_end_when_their_parent_is_killed(self, holds_pipes, tmp_path):
+        process = subprocess.Popen([sys.executable, "-c", PARENT, str(tmp_path), str(holds_pipes)])
+        try:
+            pids = self.wait_for(tmp_path, "worker_", 2)
+            forks = self.wait_for(tmp_path, "fork_", 1) if holds_pipes else []
+            children = [child.pid for child in psutil.Process(process.pid).children()]
+            assert {*pids, *forks} <= set(children)
+            # a fork also keeps the process alive with which multiprocessing tracks its resources
+            workers = pids if holds_pipes else children
+        finally:
+            process.kill()
+            process.wait()
+        deadline = time.monotonic() + 5
+        while any(map(is_running, workers)) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        left = [pid for pid in workers if is_running(pid)]
+        for pid in [*left, *forks]:
+            os.kill(pid, signal.SIGKILL)
+        assert left == []
+
+    @staticmethod
+    def wait_for(folder, prefix, number):
+        deadline = time.monotonic() + 60
+        while len(found := list(folder.glob(f"{prefix}*"))) < number:
+            assert time.monotonic() < deadline, f"only {found} of {number} processes started"
+            time.sleep(0.05)
+        return [int(path.name.removeprefix(prefix)) for path in found]
+
+
+PARENT = """
+import os, sys, time
+from pathlib import Path
+from intccms.analysis.executors.processes import Futures
+
+def sleep(folder):
+    (folder / f"worker_{os.getpid()}").touch()
+    time.sleep(300)
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1])
+    if sys.argv[2] == "True":
+        import threading
+        def fork_later():
+            while len(list(folder.glob("worker_*"))) < 2:
+                time.sleep(0.05)
+            if os.fork() == 0:
+                (folder / f"fork_{os.getpid()}").touch()
+                time.sleep(300)
+        threading.Thread(target=fork_later, daemon=True).start()
+    list(Futures(2).map(sleep, [folder, folder]))
+"""
 
 
 class TestDask(ExecutorContract, SurvivesDeaths):
@@ -135,9 +195,32 @@ class TestDask(ExecutorContract, SurvivesDeaths):
         (lost,) = [one for one in results if isinstance(one, Lost)]
         assert (lost.item, lost.reason) == (0, "ZeroDivisionError: division by zero")
 
+    def test_deaths_are_counted_as_the_scheduler_allows_them(self, client):
+        before = client.run_on_scheduler(_allow_failures, allowed=1)
+        try:
+            (lost,) = Dask(client).map(die_on_three, [3])
+        finally:
+            client.run_on_scheduler(_allow_failures, allowed=before)
+        assert lost.deaths == 2
+        assert lost.reason.startswith("its worker process died 2 times (out of memory")
+
     def test_the_client_of_the_user_stays_open(self, executor, client):
         executor.close()
         assert client.status == "running"
+
+
+def _allow_failures(dask_scheduler, allowed: int) -> int:
+    before, dask_scheduler.allowed_failures = dask_scheduler.allowed_failures, allowed
+    return before
+
+
+def test_a_local_cluster_reports_the_first_death(tmp_path):
+    executor = make_executor("dask", workers=1, client=None, modules=())
+    try:
+        (lost,) = executor.map(leave_a_trace_and_die, [tmp_path])
+    finally:
+        executor.close()
+    assert (lost.deaths, len(list(tmp_path.iterdir()))) == (1, 1)
 
 
 def spawned(**options):
@@ -158,5 +241,5 @@ class TestCoffeaFutures(SurvivesDeaths):
 
     def test_an_executor_that_fails_as_a_whole_loses_all_its_items_with_the_reason(self, executor):
         results = list(executor.map(die_on_three, [3, 4]))
-        assert all(isinstance(one, Lost) for one in results)
+        assert all(isinstance(one, Lost) and one.deaths == 1 for one in results)
         assert "FuturesExecutor" in results[0].reason or "no result" in results[0].reason

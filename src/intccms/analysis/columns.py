@@ -16,6 +16,8 @@ from intccms.schema.base import function_name
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from numpy.typing import NDArray
+
 __all__ = ["Columns"]
 
 
@@ -32,6 +34,8 @@ class Columns:
         Collections in place of those of the input: masked ones, or with further fields.
     made
         Computed quantities at event level (``event``) and in new collections, by name.
+    positions
+        Where the events stand in the chunk as it was read, shape ``(n_events,)``.
     """
 
     def __init__(
@@ -40,8 +44,11 @@ class Columns:
         absent: frozenset[str] = frozenset(),
         narrowed: Mapping[str, Any] | None = None,
         made: Mapping[str, Mapping[str, Any]] | None = None,
+        positions: NDArray[np.int64] | None = None,
     ) -> None:
         self.events = events
+        self.positions = positions
+        """Where the events stand in the chunk as it was read; None if a function made them."""
         self._absent = absent
         self._narrowed = dict(narrowed or {})
         self._made = {collection: dict(arrays) for collection, arrays in (made or {}).items()}
@@ -120,7 +127,12 @@ class Columns:
                 collection: {name: values[mask] for name, values in arrays.items()}
                 for collection, arrays in self._made.items()
             },
+            None if self.positions is None else self.positions[mask],
         )
+
+    def of_events(self, events: Any) -> Self:
+        """Return the columns of events that a function returned in the place of those it was given."""
+        return type(self)(events, self._absent)
 
     def replace(self, collection: str, objects: Any) -> None:
         """Put other objects in the place of a collection."""

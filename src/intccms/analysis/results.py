@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 from intccms.selection import Cutflow
 
 if TYPE_CHECKING:
+    from intccms.analysis.ledger.names import Name
     from intccms.datasets.replicas import SourceFile
     from intccms.histograms import Sums
+    from intccms.metadata import LumiRanges
+    from intccms.skimming.parts import SkimPart
 
-__all__ = ["Chunk", "ChunkFailure", "ChunkResult", "DatasetSums"]
+__all__ = ["Chunk", "ChunkFailure", "DatasetSums", "Halt", "PartTarget", "Receipt", "Work"]
 
 
 @dataclass(frozen=True)
@@ -27,15 +30,57 @@ class Chunk:
     """As the metadata have it; another one means that the file was replaced."""
     start: int
     stop: int
+    number: int = 0
+    """Position of the chunk in its file."""
+    key: str = ""
+    """Identifies the content of the file, wherever it lies."""
+    part: SkimPart | None = None
+    """The skim of the chunk, if that is read in its place."""
 
     @property
     def entries(self) -> int:
         """Number of entries."""
         return self.stop - self.start
 
+    @property
+    def label(self) -> str:
+        """Short name: dataset, position of the file, position of the chunk."""
+        return f"{self.dataset}/{self.file_index}/{self.number}"
+
     def __str__(self) -> str:
         """Return the chunk as reports name it."""
         return f"{self.dataset}: {self.file.name} [{self.start}:{self.stop}]"
+
+
+@dataclass(frozen=True)
+class PartTarget:
+    """A skim part to be written."""
+
+    path: str
+    """Below the folder of the dataset's skims."""
+    record: Name
+    """Where its facts are noted in the ledger."""
+    reason: str
+    """Why it is written."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is to be done with a chunk, in one read."""
+
+    chunk: Chunk
+    channels: tuple[str, ...]
+    """Channels to fill."""
+    record: Name | None
+    """Where their result goes; None if there are none."""
+    part: PartTarget | None = None
+    """The skim part to write; None if there is nothing to write."""
+
+    @property
+    def names(self) -> tuple[Name, ...]:
+        """Return the records that this makes."""
+        part = None if self.part is None else self.part.record
+        return tuple(name for name in (part, self.record) if name is not None)
 
 
 @dataclass
@@ -54,6 +99,12 @@ class DatasetSums:
     """(channel, observable) -> content."""
     absent_triggers: frozenset[str] = frozenset()
     """Triggers that the input lacked and that counted as False."""
+    absent_of: dict[str, frozenset[str]] = field(default_factory=dict)
+    """Those of them that reach a channel."""
+    lumis: LumiRanges = field(default_factory=dict)
+    """Runs and lumi sections of the entries read (data)."""
+    part: SkimPart | None = None
+    """The skim part that was written."""
 
     def add(self, other: DatasetSums) -> None:
         """Add another part, in place; the order of calls decides the last bits of sums."""
@@ -71,11 +122,21 @@ class DatasetSums:
 
 
 @dataclass(frozen=True)
-class ChunkResult:
-    """A chunk that was done."""
+class Receipt:
+    """A chunk that was done; the result itself is in the ledger, or comes along where a worker cannot write there."""
 
-    chunk: Chunk
-    sums: DatasetSums
+    work: Work
+    contents: tuple[tuple[Name, bytes], ...] = ()
+    """Records that the client has to write."""
+    part: SkimPart | None = None
+    """The skim part that was written."""
+    cpu_seconds: float = 0.0
+    """CPU time of the chunk [s]; zero where it was found done."""
+
+    @property
+    def chunk(self) -> Chunk:
+        """The chunk."""
+        return self.work.chunk
 
 
 @dataclass(frozen=True)
@@ -90,3 +151,10 @@ class ChunkFailure:
     """Sum of its generator weights, where that could still be read."""
     replaced: bool = False
     """Whether the file is not the one whose metadata were read."""
+
+
+@dataclass(frozen=True)
+class Halt:
+    """Our own output could not be written on a worker: nothing of the run can go on."""
+
+    message: str

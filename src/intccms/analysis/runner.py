@@ -1,4 +1,4 @@
-"""A whole run: metadata, histograms, plots and the report, in one object."""
+"""A whole run: metadata, skims, histograms, plots and the report, in one object."""
 
 from __future__ import annotations
 
@@ -9,38 +9,31 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from intccms.analysis.chunks import chunks_of
-from intccms.analysis.executors import Executor, Lost, make_executor
-from intccms.analysis.fold import DatasetFold, Fold
-from intccms.analysis.normalise import normalise
-from intccms.analysis.preflight import check_plotting, check_weights
+from intccms.analysis.chunks import files_of
+from intccms.analysis.context import open_ledger, write_context, write_plan
+from intccms.analysis.executors import Executor, make_executor
+from intccms.analysis.ledger import DatasetPlan, Missing, Units
+from intccms.analysis.outcome import write_results
+from intccms.analysis.preflight import check_plotting
+from intccms.analysis.processing import Processing
 from intccms.analysis.progress import show_progress
-from intccms.analysis.report import RunReport, make_report
-from intccms.analysis.results import Chunk, ChunkFailure
-from intccms.analysis.scheduling import run_chunks
-from intccms.analysis.tables import cutflow_of_processes
-from intccms.datasets import DatasetManager
+from intccms.analysis.skimbook import SkimReader, SkimWriter
+from intccms.analysis.source import forget_replaced, left_out, source_metadata
 from intccms.errors import IntccmsError
-from intccms.histograms import load_output, merge_processes, save_histograms, to_datasets
-from intccms.histograms.storage import save_output
-from intccms.metadata import (
-    DatasetMetadata,
-    FileMetadata,
-    MetadataStore,
-    MetadataTask,
-    forget_files,
-    read_metadata,
-)
+from intccms.histograms import load_output
+from intccms.metadata import DatasetMetadata, MetadataStore
 from intccms.schema import Config, load_config
 from intccms.schema.loading import config_modules
-from intccms.selection.lumimask import check_golden_json
-from intccms.skimming import ColumnPlan
+from intccms.skimming.storage import skim_folder
+from intccms.utils.lock import run_lock
 from intccms.utils.logging import log_to
 from intccms.utils.output import RunDirectory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
+
+    from intccms.analysis.report import RunReport
 
 __all__ = ["AnalysisRunner", "RunResult"]
 
@@ -89,29 +82,42 @@ class AnalysisRunner:
     ) -> None:
         self.config = config if isinstance(config, Config) else load_config(config)
         self.config.check()
-        self.directory = RunDirectory(self.config.general.output_dir)
         self._client = client
         self._progress = progress
         self._executor: Executor | None = None
         self._metadata: list[DatasetMetadata] | None = None
         self._metadata_of: Any = None
         self._started = datetime.now(UTC)
+        self._report: RunReport | None = None
 
-    def run(self) -> RunResult:
+    @property
+    def directory(self) -> RunDirectory:
+        """The run directory."""
+        return RunDirectory(self.config.general.output_dir)
+
+    def run(self, *, only: Callable[[Missing], Missing] | None = None) -> RunResult:
         """Run all stages that the switches ask for, and return what came out.
+
+        Parameters
+        ----------
+        only
+            Chooses from the work that is left; what it leaves out is reported as not run.
 
         Raises
         ------
+        LockedError
+            If another process works in the run directory.
         IntccmsError
             For what no part of the run can survive; a bad file or a failing chunk is reported instead.
         """
         self.config.check()
-        with log_to(self.directory.logs / "run.log"):
+        self._started = datetime.now(UTC)
+        with run_lock(self.directory.path), log_to(self.directory.logs / "run.log"):
             check_plotting(self.config)
             self._say_what_is_off()
-            return self._run_stages()
+            return self._run_stages(only)
 
-    def _run_stages(self) -> RunResult:
+    def _run_stages(self, only: Callable[[Missing], Missing] | None) -> RunResult:
         general = self.config.general
         if general.run_plots_only:
             return self.plot()
@@ -119,7 +125,11 @@ class AnalysisRunner:
             if not general.run_processor:
                 self._refresh_metadata()
                 return self.plot()
-            result = self.histogram()
+            if general.use_skimmed_input and general.run_skimming:
+                self.skim(only=only)
+            if not self.config.analyses:
+                return self.skim(only=only)
+            result = self.histogram(only=only)
         processed = result.report is None or any(one.processed for one in result.report.datasets)
         return self.plot() if general.run_histogramming and processed else result
 
@@ -134,89 +144,119 @@ class AnalysisRunner:
             As `read_metadata`.
         """
         self.config.check()
-        manager = DatasetManager(self.config)
-        store = self._store()
-        for dataset in manager.datasets:
-            if not dataset.is_data:
-                self.config.lumi_of(dataset)
-            elif dataset.lumi_mask is not None:
-                check_golden_json(dataset.lumi_mask)
-            manager.files(dataset.name)
-        with self._workers() as executor:
-
-            def run(tasks: Sequence[MetadataTask]) -> Iterator[tuple[MetadataTask, FileMetadata]]:
-                with show_progress("metadata", len(tasks), "files", show=self._progress) as advance:
-                    for done in executor().map(MetadataTask.__call__, tasks):
-                        task, record = (done.item, _lost_metadata(done)) if isinstance(done, Lost) else done
-                        advance(1, failures=int(record.error is not None))
-                        yield task, record
-
-            self._metadata = read_metadata(
-                manager, store, run, refresh=self.config.general.run_metadata_generation
-            )
-        samples = [(one.branches, one.dataset.is_data) for one in self._metadata if one.branches is not None]
-        plan = ColumnPlan(self.config)
-        plan.check(samples)
-        check_weights(self._metadata)
-        for warning in plan.absent_triggers(samples):
-            logger.warning("%s", warning)
+        with run_lock(self.directory.path), self._workers() as executor:
+            self._metadata = source_metadata(self.config, self._store(), executor, show=self._progress)
         self._metadata_of = self._inputs()
         return self._metadata
 
-    def _inputs(self) -> Any:
-        """Return what the metadata are of: in a notebook the configuration may change between two stages."""
-        general = self.config.general
-        return (
-            self.config.datasets.model_dump(),
-            general.processes,
-            general.weight_branch,
-            general.metadata_dir,
-        )
+    def plan(self) -> Missing:
+        """Return what a run would compute and why, without computing it; metadata are brought up to date.
 
-    def _refresh_metadata(self) -> None:
-        """Bring the metadata up to date as far as the input is there: histograms exist already and do not need it."""
-        if self.config.general.run_metadata_generation:
-            try:
-                self.metadata()
-            except IntccmsError as exc:
-                logger.warning("the metadata were not brought up to date: %s", exc)
+        Raises
+        ------
+        IntccmsError
+            As the run would.
+        """
+        with run_lock(self.directory.path), self._workers() as executor:
+            skims = self.config.analyses and not self.config.general.use_skimmed_input
+            plans, _ = self._plans(write_skims=skims and self.config.general.save_skimmed_output)
+            return Processing(self.config, plans, open_ledger(self.config), executor).missing()
 
-    def histogram(self) -> RunResult:
-        """Process all chunks, write histograms, cutflow and report to the run directory, and return them.
+    def plans(self) -> list[DatasetPlan]:
+        """Return the datasets with their files and chunks, as a run would read them.
+
+        Raises
+        ------
+        IntccmsError
+            As the run would.
+        """
+        with self._workers():
+            return self._plans(write_skims=False, channels=self.config.analyses)[0]
+
+    def skim(self, *, only: Callable[[Missing], Missing] | None = None) -> RunResult:
+        """Write the skims of all datasets and their contracts, and return the report.
 
         Raises
         ------
         OutputError
-            If the run directory cannot be written.
+            If skims, ledger or run directory cannot be written.
         """
+        return self._pass("skim", channels=False, only=only)
+
+    def histogram(self, *, only: Callable[[Missing], Missing] | None = None) -> RunResult:
+        """Process all chunks, write histograms, cutflow and report to the run directory, and return them.
+
+        Only what the ledger lacks is computed.
+
+        Raises
+        ------
+        OutputError
+            If ledger, skims or run directory cannot be written.
+        """
+        return self._pass("histogram", channels=True, only=only)
+
+    def _pass(self, title: str, *, channels: bool, only: Callable[[Missing], Missing] | None) -> RunResult:
+        with run_lock(self.directory.path), self._workers() as executor:
+            general = self.config.general
+            writes = not channels or (general.save_skimmed_output and not general.use_skimmed_input)
+            plans, writer = self._plans(write_skims=writes, channels=channels)
+            begin = time.monotonic()
+            processing = Processing(self.config, plans, open_ledger(self.config), executor)
+            missing = processing.missing()
+            for line in missing.lines():
+                logger.info("%s", line)
+            write_context(self.config, self.directory)
+            write_plan(self.config, self.directory, plans)
+            if only is not None:
+                missing = processing.leave_out(missing, only(missing))
+            missing = processing.leave_out_unskimmed(missing)
+            on_receipt = writer.take if writer is not None else lambda _receipt: None
+            try:
+                folds = processing.run(missing, title=title, show=self._progress, on_receipt=on_receipt)
+            finally:
+                if writer is not None:
+                    writer.commit(processing.failures)
+            return self._finish(plans, folds, time.monotonic() - begin, writer)
+
+    def _plans(
+        self, *, write_skims: bool, channels: bool = True
+    ) -> tuple[list[DatasetPlan], SkimWriter | None]:
+        """Return what the run wants of each dataset, and what writes the skims, if that is asked for."""
+        units = Units(self.config)
+        if self.config.general.use_skimmed_input and channels:
+            return SkimReader(self.config, units).plans(), None
         known = self._metadata if self._metadata_of == self._inputs() else None
-        metadata = known or self.metadata()
-        chunks = [
-            chunk for one in metadata for chunk in chunks_of(one, self.config.preprocess.skimming.chunk_size)
+        size = self.config.preprocess.skimming.chunk_size
+        plans = [
+            DatasetPlan(one, list(files_of(one, size)), units.channels(one.dataset) if channels else {})
+            for one in known or self.metadata()
         ]
-        fold = Fold(chunks, [one.dataset.name for one in metadata])
-        begin = time.monotonic()
-        with self._workers() as executor, self._show("histogram", chunks) as advance:
-            if chunks:
-                for outcome in run_chunks(executor(), self.config, chunks):
-                    fold.put(outcome)
-                    advance(outcome.chunk.entries, failures=int(isinstance(outcome, ChunkFailure)))
-        self._forget_replaced(fold.datasets)
-        result = self._write(metadata, fold.datasets, time.monotonic() - begin)
-        _log_outcome(result.report)
-        return result
+        if not write_skims:
+            return plans, None
+        writer = SkimWriter(self.config, units, open_ledger(self.config))
+        writer.prepare(plans, force=self.config.general.run_skimming)
+        return plans, writer
 
-    def _forget_replaced(self, folds: Mapping[str, DatasetFold]) -> None:
-        """Have files that were replaced behind a URL looked at again by the next run; nothing else tells of them."""
-        manager = DatasetManager(self.config)
-        for dataset in manager.datasets:
-            names = {failure.chunk.file.name for failure in folds[dataset.name].failures if failure.replaced}
-            if names:
-                forget_files(self._store(), dataset, names, manager.files(dataset.name))
-                self._metadata = None
-
-    def _store(self) -> MetadataStore:
-        return MetadataStore(self.config.general.metadata_dir or self.directory.metadata)
+    def _finish(
+        self, plans: list[DatasetPlan], folds: Mapping[str, Any], seconds: float, writer: SkimWriter | None
+    ) -> RunResult:
+        metadata = [plan.metadata for plan in plans]
+        reads_source = not self.config.general.use_skimmed_input or writer is not None
+        if reads_source and forget_replaced(self.config, self._store(), folds):
+            self._metadata = None
+        output, self._report = write_results(
+            self.config,
+            self.directory,
+            metadata,
+            folds,
+            started=self._started,
+            seconds=seconds,
+            skipped=left_out(self.config),
+            skims=skim_folder(self.config) if writer is not None else None,
+            histograms=any(plan.units for plan in plans) or self.config.analyses,
+        )
+        _log_outcome(self._report)
+        return RunResult(output, self._report, self.directory.path)
 
     def result(self) -> RunResult:
         """Return what stands in the run directory.
@@ -250,65 +290,29 @@ class AnalysisRunner:
             )
         return RunResult(result.output, result.report, result.path, tuple(plots))
 
-    _report: RunReport | None = None
-
-    def _write(
-        self, metadata: Sequence[DatasetMetadata], folds: Mapping[str, DatasetFold], seconds: float
-    ) -> RunResult:
-        config = self.config
-        names = [one.dataset.name for one in metadata]
-        scales = {one.dataset.name: normalise(config, one, folds[one.dataset.name]) for one in metadata}
-        self._report = report = make_report(config, metadata, folds, scales, seconds)
-        processes: dict[str, list[str]] = {}
-        for one in metadata:
-            processes.setdefault(one.dataset.process, []).append(one.dataset.name)
-        channels = config.selected_channels() if config.general.run_histogramming else []
-        sums = {name: folds[name].sums.histograms for name in names}
-        by_dataset = to_datasets(channels, sums, names)
-        by_process = merge_processes(channels, sums, processes, lambda name: scales[name].factor)
-        output = {
-            "histograms": by_process.histograms,
-            "entries": by_process.entries,
-            "cutflow": cutflow_of_processes(config.selected_channels(), folds, processes, scales),
-            "report": report.to_json(),
-            "config": config.to_json(),
-        }
-        # plots are made of it: an old one must not stand beside new histograms if the disk is full now
-        self.directory.output.unlink(missing_ok=True)
-        save_histograms(self.directory.histograms, by_dataset, by_process)
-        self.directory.write_json(self.directory.report, output["report"])
-        self._write_context()
-        save_output(self.directory.output, output)
-        return RunResult(output, report, self.directory.path)
-
-    def _write_context(self) -> None:
-        parts = (
-            "datasets",
-            "preprocess",
-            "good_object_masks",
-            "baseline_selection",
-            "ghost_observables",
-            "channels",
-        )
-        self.directory.write_config(
-            self.config.to_json(),
-            modules=config_modules(self.config),
-            source=self.config.source,
-            overrides=self.config.overrides,
-            digests={part: self.config.digest(part) for part in parts},
-        )
-        executor = self.config.general.executor
-        self.directory.write_provenance(
-            executor=executor if isinstance(executor, str) else type(executor).__name__,
-            started=self._started.isoformat(),
-            ended=datetime.now(UTC).isoformat(),
+    def _inputs(self) -> Any:
+        """Return what the metadata are of: in a notebook the configuration may change between two stages."""
+        general = self.config.general
+        return (
+            self.config.datasets.model_dump(),
+            general.processes,
+            general.weight_branch,
+            general.metadata_dir,
         )
 
-    def _show(self, title: str, chunks: Sequence[Chunk]) -> Any:
-        return show_progress(title, sum(chunk.entries for chunk in chunks), "events", show=self._progress)
+    def _refresh_metadata(self) -> None:
+        """Bring the metadata up to date as far as the input is there: histograms exist already and do not need it."""
+        if self.config.general.run_metadata_generation:
+            try:
+                self.metadata()
+            except IntccmsError as exc:
+                logger.warning("the metadata were not brought up to date: %s", exc)
+
+    def _store(self) -> MetadataStore:
+        return MetadataStore(self.config.general.metadata_dir or self.directory.metadata)
 
     @contextmanager
-    def _workers(self) -> Iterator[Any]:
+    def _workers(self) -> Iterator[Callable[[], Executor]]:
         """Yield a function that returns the executor; a local cluster starts with the first call to it.
 
         Nested uses share one executor; the outermost closes it.
@@ -338,29 +342,20 @@ class AnalysisRunner:
         for name, reason in _NOTHING_CONFIGURED.items():
             if getattr(general, name):
                 logger.warning("general.%s=True: %s, so it does nothing", name, reason)
-        for name, reason in _NOTHING_TO_SWITCH.items():
-            if name in general.model_fields_set:
-                logger.info("general.%s=%s: %s, so it does nothing", name, getattr(general, name), reason)
+        if "run_systematics" in general.model_fields_set:
+            value = general.run_systematics
+            logger.info(
+                "general.run_systematics=%s: no corrections are configured, so it does nothing", value
+            )
 
 
 _NOTHING_CONFIGURED = {
     "run_mva_training": "nothing is configured for it (no 'mva')",
     "run_statistics": "nothing is configured for it (no 'statistics')",
 }
-_NOTHING_TO_SWITCH = {
-    "run_systematics": "no corrections are configured",
-    "read_from_cache": "no skims are read",
-}
 
 
-def _lost_metadata(lost: Lost) -> FileMetadata:
-    file = lost.item.file
-    return FileMetadata(file.name, file.urls, error=f"reading it failed: {lost.reason}")
-
-
-def _log_outcome(report: RunReport | None) -> None:
-    if report is None:
-        return
+def _log_outcome(report: RunReport) -> None:
     for one in report.datasets:
         logger.debug(
             "%s: %d of %d entries in %d files processed", one.name, one.processed, one.entries, one.files

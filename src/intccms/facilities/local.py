@@ -19,6 +19,9 @@ WORKERS_TIMEOUT = 60
 NO_WORKERS_TIMEOUT = 300
 """Time after which a task fails that no worker is there for [s]."""
 
+ALLOWED_FAILURES = 0
+"""Workers that may die of a task before it is lost: who hands out the tasks decides whether one runs again."""
+
 
 class LocalFacility:
     """A Dask cluster of processes on this machine."""
@@ -31,8 +34,12 @@ class LocalFacility:
         from distributed import Client, LocalCluster
 
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        # by default a task waits for ever where there are no workers left
-        with dask.config.set({"distributed.scheduler.no-workers-timeout": f"{NO_WORKERS_TIMEOUT}s"}):
+        settings = {
+            # by default a task waits for ever where there are no workers left
+            "distributed.scheduler.no-workers-timeout": f"{NO_WORKERS_TIMEOUT}s",
+            "distributed.scheduler.allowed-failures": ALLOWED_FAILURES,
+        }
+        with dask.config.set(settings):
             cluster = LocalCluster(
                 n_workers=num_workers or cores,
                 threads_per_worker=1,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from intccms.histograms.axes import hist_axes
-from intccms.histograms.fill import Sums, fill
+from intccms.histograms.fill import Sums, empty, fill
 from intccms.histograms.merge import HistogramSet, merge_processes, to_datasets
 from intccms.histograms.storage import load_output, save_histograms
 
 __all__ = [
     "HistogramSet",
     "Sums",
+    "empty",
     "fill",
     "hist_axes",
     "load_output",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Sums", "fill"]
+__all__ = ["Sums", "empty", "fill"]
 
 
 @dataclass
@@ -85,6 +85,12 @@ def fill(axes: Sequence[Any], values: Any, weights: NDArray[np.float64], where: 
         entries=np.bincount(bins, minlength=size).astype(np.int64).reshape(shape),
         nan=lost,
     )
+
+
+def empty(axes: Sequence[Any]) -> Sums:
+    """Return the content of a histogram that nothing was filled into."""
+    shape = tuple(axis.extent for axis in axes)
+    return Sums(np.zeros(shape), np.zeros(shape), np.zeros(shape, dtype=np.int64))
 
 
 def _checked(values: Any, axes: Sequence[Any], length: int, where: str) -> list[Any]:

@@ -32,7 +32,10 @@ class HistogramSet:
 
 
 def to_datasets(
-    channels: Sequence[Channel], sums: Mapping[str, Mapping[tuple[str, str], Sums]], datasets: Sequence[str]
+    channels: Sequence[Channel],
+    sums: Mapping[str, Mapping[tuple[str, str], Sums]],
+    datasets: Sequence[str],
+    facts: Mapping[str, Any] | None = None,
 ) -> HistogramSet:
     """Return the sums of each dataset as histograms, as they were filled: not scaled.
 
@@ -44,8 +47,10 @@ def to_datasets(
         dataset -> (channel, observable) -> content.
     datasets
         Names on the category axis, whether or not anything was filled for them.
+    facts
+        Kept as ``metadata`` of each histogram.
     """
-    return _book(channels, "dataset", {name: [(name, 1.0)] for name in datasets}, sums)
+    return _book(channels, "dataset", {name: [(name, 1.0)] for name in datasets}, sums, facts)
 
 
 def merge_processes(
@@ -53,6 +58,7 @@ def merge_processes(
     sums: Mapping[str, Mapping[tuple[str, str], Sums]],
     processes: Mapping[str, Iterable[str]],
     scale: Callable[[str], float],
+    facts: Mapping[str, Any] | None = None,
 ) -> HistogramSet:
     """Return the datasets of each process added up, each scaled to its luminosity.
 
@@ -64,9 +70,11 @@ def merge_processes(
         process -> its datasets, in the order in which they are added.
     scale
         Factor of a dataset: ``xsec * lumi / sumw`` for simulation, 1 for data.
+    facts
+        Kept as ``metadata`` of each histogram: whether anything is missing in it.
     """
     parts = {process: [(name, scale(name)) for name in names] for process, names in processes.items()}
-    return _book(channels, "process", parts, sums)
+    return _book(channels, "process", parts, sums, facts)
 
 
 def _book(
@@ -74,6 +82,7 @@ def _book(
     category: str,
     parts: Mapping[str, Sequence[tuple[str, float]]],
     sums: Mapping[str, Mapping[tuple[str, str], Sums]],
+    facts: Mapping[str, Any] | None,
 ) -> HistogramSet:
     histograms: dict[str, dict[str, Any]] = {}
     entries: dict[str, dict[str, Any]] = {}
@@ -83,8 +92,9 @@ def _book(
             axes = hist_axes(observable.all_axes())
             names = hist.axis.StrCategory(list(parts), name=category, label=category)
             variations = hist.axis.StrCategory([NOMINAL], name="variation", label="variation")
-            weighted = hist.Hist(*axes, names, variations, storage=hist.storage.Weight())
-            counted = hist.Hist(*axes, names, storage=hist.storage.Int64())
+            kept = None if facts is None else dict(facts)
+            weighted = hist.Hist(*axes, names, variations, storage=hist.storage.Weight(), metadata=kept)
+            counted = hist.Hist(*axes, names, storage=hist.storage.Int64(), metadata=kept)
             for index, datasets in enumerate(parts.values()):
                 for dataset, factor in datasets:
                     content = sums.get(dataset, {}).get((channel.name, observable.name))

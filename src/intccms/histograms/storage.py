@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import pickle
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from intccms.errors import OutputError
 from intccms.utils.files import atomic_path
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from intccms.histograms.merge import HistogramSet
@@ -65,17 +67,24 @@ def load_output(path: Path) -> dict[str, Any]:
     return content
 
 
-def save_histograms(folder: Path, by_dataset: HistogramSet, by_process: HistogramSet) -> None:
+def save_histograms(
+    folder: Path,
+    by_dataset: HistogramSet,
+    by_process: HistogramSet,
+    facts: Mapping[str, Any] | None = None,
+) -> None:
     """Write ``by_dataset.coffea`` and ``histograms.root``, atomically.
 
     In the ROOT file stands one histogram per channel, observable, process and variation, under
     ``{channel}/{observable}/{process}/{variation}``; data have nominal only. ROOT has histograms of up to three
-    dimensions; those of more are left out, which is logged.
+    dimensions; those of more are left out, which is logged. `facts` stand in the text ``status``, as JSON.
     """
     save_output(
         folder / "by_dataset.coffea", {"histograms": by_dataset.histograms, "entries": by_dataset.entries}
     )
     with atomic_path(folder / "histograms.root") as temporary, uproot.recreate(temporary) as file:
+        if facts is not None:
+            file["status"] = json.dumps(dict(facts))
         for channel, observables in by_process.histograms.items():
             for observable, histogram in observables.items():
                 if histogram.ndim - _CATEGORY_AXES > _ROOT_DIMENSIONS:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from intccms.metadata.records import FileMetadata
+from intccms.metadata.records import FileMetadata, LumiRanges
 from intccms.metadata.stage import DatasetMetadata, MetadataTask, forget_files, read_metadata
 from intccms.metadata.store import MetadataStore
 
 __all__ = [
     "DatasetMetadata",
     "FileMetadata",
+    "LumiRanges",
     "MetadataStore",
     "MetadataTask",
     "forget_files",

@@ -17,7 +17,8 @@ import uproot
 from intccms.datasets.replicas import SourceFile
 from intccms.datasets.sources import EventSource, first_replica, open_root, open_source
 from intccms.errors import InputFileError, MetadataError
-from intccms.metadata.records import FileMetadata, LumiRanges
+from intccms.metadata.lumis import ranges_of
+from intccms.metadata.records import FileMetadata
 from intccms.schema.explain import did_you_mean
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def read_data_file(file: SourceFile, tree_name: str, *, branches: bool) -> FileM
         facts |= {"entries": source.entries, "uuid": source.uuid}
         if not known:
             sections = _columns(source, ("run", "luminosityBlock"))
-    lumis = _lumi_ranges(sections["run"], sections["luminosityBlock"])
+    lumis = ranges_of(sections["run"], sections["luminosityBlock"])
     return _record(file, {**facts, "lumis": lumis}, source if branches else None)
 
 
@@ -206,14 +207,3 @@ def _columns(source: EventSource, names: tuple[str, ...]) -> dict[str, Any]:
         raise InputFileError(message)
     arrays = source.arrays(names, 0, source.entries)
     return {name: np.asarray(values) for name, values in arrays.items()}
-
-
-def _lumi_ranges(runs: Any, sections: Any) -> LumiRanges:
-    """Return the distinct lumi sections of each run as ranges, runs in increasing order."""
-    ranges: LumiRanges = {}
-    for run in np.unique(runs):
-        numbers = np.unique(sections[runs == run]).astype(np.int64)
-        breaks = np.flatnonzero(np.diff(numbers) > 1)
-        firsts, lasts = numbers[np.r_[0, breaks + 1]], numbers[np.r_[breaks, len(numbers) - 1]]
-        ranges[str(int(run))] = [[int(first), int(last)] for first, last in zip(firsts, lasts, strict=True)]
-    return ranges

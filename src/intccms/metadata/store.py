@@ -57,6 +57,10 @@ class MetadataStore:
         record = self._load(dataset, source).get(file.name)
         return record if record is not None and record.error is not None else None
 
+    def records(self, dataset: str, source: str) -> list[FileMetadata]:
+        """Return all that is remembered of a dataset, failures included, fresh or not."""
+        return list(self._load(dataset, source).values())
+
     def put(self, dataset: str, source: str, records: Iterable[FileMetadata]) -> None:
         """Remember records of a dataset's files, in memory and on disk.
 

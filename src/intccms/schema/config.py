@@ -45,6 +45,7 @@ class Config(Model):
 
     _source: str | None = PrivateAttr(default=None)
     _overrides: tuple[str, ...] = PrivateAttr(default=())
+    _loaded: dict[str, Any] | None = PrivateAttr(default=None)
 
     @property
     def source(self) -> str | None:
@@ -56,10 +57,16 @@ class Config(Model):
         """The ``key=value`` texts that were applied to it."""
         return self._overrides
 
+    @property
+    def was_changed(self) -> bool:
+        """Whether it is no longer what its source and overrides give: fields were assigned since."""
+        return self._loaded is not None and self._loaded != self.to_json()
+
     def note_origin(self, *, source: str | None = None, overrides: Sequence[str] = ()) -> None:
         """Remember where the configuration comes from, for the run directory."""
         self._source = source or self._source
         self._overrides = (*self._overrides, *overrides)
+        self._loaded = self.to_json()
 
     @field_validator("channels", mode="after")
     @classmethod
@@ -136,6 +143,11 @@ class Config(Model):
         """Return the channels that ``general.channels`` lets pass, in configuration order."""
         wanted = self.general.channels
         return [channel for channel in self.channels if wanted is None or channel.name in wanted]
+
+    @property
+    def analyses(self) -> bool:
+        """Whether the run goes on after the skim."""
+        return self.general.run_analysis and self.general.analysis != "skip"
 
     def lumi_of(self, dataset: Dataset) -> float:
         """Return the integrated luminosity that a simulated dataset is scaled to [pb^-1].
@@ -227,9 +239,6 @@ def _check_lumi(general: GeneralConfig, datasets: list[Dataset]) -> None:
         raise ConfigError(message)
 
 
-_UNAVAILABLE = ("save_skimmed_output", "use_skimmed_input")
-
-
 def _check_modes(general: GeneralConfig) -> None:
     """Refuse combinations of stage switches that contradict each other; DESIGN has the table."""
     if general.run_plots_only:
@@ -253,9 +262,3 @@ def _check_modes(general: GeneralConfig) -> None:
             "Set general.run_analysis=True, or general.run_processor=False to leave out the events."
         )
         raise ConfigError(message)
-    for name in _UNAVAILABLE:
-        if getattr(general, name):
-            message = (
-                f"general.{name}=True: not available yet; the skim filter is applied on the fly instead."
-            )
-            raise ConfigError(message)

@@ -83,5 +83,12 @@ class GeneralConfig(Model):
     """The run directory."""
     metadata_dir: Path | None = Field(default=None, json_schema_extra=_not_in_digest)
     """Where metadata of files are kept; default: ``{output_dir}/metadata``. May be shared by several runs."""
+    skimmed_dir: str | None = Field(default=None, json_schema_extra=_not_in_digest)
+    """Folder or URL of skims, unless `preprocess.skimming.output` has its own; default: ``{output_dir}/skimmed``."""
+    cache_dir: Path | None = Field(default=None, json_schema_extra=_not_in_digest)
+    """Where workers keep local copies, in ``skims``; default: ``$XDG_CACHE_HOME/intccms`` or ``~/.cache/intccms``."""
+    ledger_url: str | None = Field(default=None, json_schema_extra=_not_in_digest)
+    """Folder or URL where results of chunks are kept, so that nothing is done twice; default: ``{output_dir}/ledger``.
+    May be shared by several runs."""
     min_coverage: float = Field(default=1.0, ge=0.0, le=1.0, json_schema_extra=_not_in_digest)
     """Fraction of entries of the worst dataset that must be processed for the exit status to be zero."""

@@ -2,13 +2,46 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import model_validator
+from pydantic import Field, JsonValue, field_validator, model_validator
 
 from intccms.schema.base import Count, Function, Functor, Model, ObjVar, StaticArguments
 
-__all__ = ["PreprocessConfig", "SkimmingConfig"]
+__all__ = ["PreprocessConfig", "SkimOutput", "SkimmingConfig"]
+
+_not_in_digest: dict[str, JsonValue] = {"digest": False}
+
+
+class SkimOutput(Model):
+    """Written skims: their format, their place and the options of the libraries that write and read them."""
+
+    format: Literal["parquet"] = "parquet"
+    """File format of the parts."""
+    output_dir: str | None = Field(default=None, json_schema_extra=_not_in_digest)
+    """Local folder or URL (``s3://bucket/skims``); default: `general.skimmed_dir`, else ``{output_dir}/skimmed``."""
+    to_kwargs: StaticArguments = {}
+    """Further options of ``awkward.to_parquet``; ``storage_options`` go to the file system that is written to."""
+    from_kwargs: StaticArguments = Field(default={}, json_schema_extra=_not_in_digest)
+    """Further options of ``NanoEventsFactory.from_parquet``; ``storage_options`` go to the file system."""
+
+    @field_validator("to_kwargs")
+    @classmethod
+    def _leaves_the_array_alone(cls, value: dict[str, Any]) -> dict[str, Any]:
+        return _without(value, ("array", "destination"))
+
+    @field_validator("from_kwargs")
+    @classmethod
+    def _leaves_the_range_alone(cls, value: dict[str, Any]) -> dict[str, Any]:
+        # a buffer cache would serve the columns of another part: parquet files have no identity in its keys
+        return _without(value, ("file", "entry_start", "entry_stop", "metadata", "buffer_cache"))
+
+
+def _without(options: dict[str, Any], ours: tuple[str, ...]) -> dict[str, Any]:
+    if taken := sorted(set(options) & set(ours)):
+        message = f"{', '.join(taken)} cannot be set here: each part has its own. Leave it out."
+        raise ValueError(message)
+    return options
 
 
 class SkimmingConfig(Model):
@@ -22,6 +55,8 @@ class SkimmingConfig(Model):
     """Constants for the function, by keyword."""
     chunk_size: Count = 100_000
     """Target number of events in a chunk, the unit of work; chunks of a file are made equally long."""
+    output: SkimOutput = SkimOutput()
+    """Written skims, where `general.save_skimmed_output` or `general.use_skimmed_input` ask for them."""
 
     @model_validator(mode="before")
     @classmethod

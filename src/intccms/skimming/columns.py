@@ -56,10 +56,13 @@ class ColumnPlan:
     Parameters
     ----------
     config
-        The configuration with its filters applied.
+        The configuration.
+    everything
+        The columns of all channels, also of those that ``general.channels`` leaves out: a skim serves them all.
     """
 
     config: Config
+    everything: bool = False
 
     @cached_property
     def uses(self) -> tuple[Use, ...]:
@@ -69,7 +72,7 @@ class ColumnPlan:
             for name in ghost.names:
                 ghosts.setdefault(ObjVar(ghost.collection, name), _GHOST_STAGE + index)
         found = []
-        for use in _declared(self.config):
+        for use in _declared(self.config, everything=self.everything):
             collection, field = use.column
             if field is None:
                 made = [stage for column, stage in ghosts.items() if column.collection == collection]
@@ -226,7 +229,7 @@ _GHOST_STAGE = 1_000
 _CHANNEL_STAGE = 1_000_000
 
 
-def _declared(config: Config) -> Iterator[Use]:
+def _declared(config: Config, *, everything: bool) -> Iterator[Use]:
     def uses(columns: Collection[ObjVar], reason: str, stage: int) -> Iterator[Use]:
         return (Use(ObjVar(*column), reason, stage) for column in columns)
 
@@ -240,7 +243,7 @@ def _declared(config: Config) -> Iterator[Use]:
         yield from uses(config.baseline_selection.use, "baseline_selection", 3)
     for index, ghost in enumerate(config.ghost_observables):
         yield from uses(ghost.use, f"ghost_observables.{index}", _GHOST_STAGE + index)
-    for channel in config.selected_channels():
+    for channel in config.channels if everything else config.selected_channels():
         if channel.selection is not None:
             yield from uses(channel.selection.use, f"channels.{channel.name}.selection", _CHANNEL_STAGE)
         for observable in channel.observables:

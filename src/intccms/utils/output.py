@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from intccms.schema.secrets import masked_text
 from intccms.utils.files import atomic_path, write_atomically
-from intccms.utils.provenance import provenance
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,6 +47,26 @@ class RunDirectory:
         return self.path / "metadata"
 
     @property
+    def ledger(self) -> Path:
+        """Folder of the ledger, unless the configuration names another place."""
+        return self.path / "ledger"
+
+    @property
+    def plan(self) -> Path:
+        """What the last run wanted: datasets, files, chunks and units."""
+        return self.path / "plan.json"
+
+    @property
+    def origin(self) -> Path:
+        """Where the configuration was loaded from, and with which overrides."""
+        return self.path / "config" / "origin.json"
+
+    @property
+    def pickled_config(self) -> Path:
+        """The configuration with its functions, exactly as it was run."""
+        return self.path / "config" / "config.pkl"
+
+    @property
     def plots(self) -> Path:
         """Folder of the plots."""
         return self.path / "plots"
@@ -61,6 +80,11 @@ class RunDirectory:
     def report(self) -> Path:
         """The run report."""
         return self.path / "report.json"
+
+    @property
+    def page(self) -> Path:
+        """The run report as a page for a browser."""
+        return self.path / "report.html"
 
     def write_json(self, path: Path, data: Any) -> None:
         """Write JSON data with the given name; numbers that are not finite, which JSON lacks, become null."""
@@ -106,9 +130,9 @@ class RunDirectory:
         if source is not None:
             _copy(Path(source), self.path / "config.py")
 
-    def write_provenance(self, **facts: Any) -> None:
-        """Write versions, git commit, host and command, and some further facts."""
-        self.write_json(self.path / "provenance.json", {**provenance(), **facts})
+    def write_provenance(self, facts: Mapping[str, Any]) -> None:
+        """Write where results come from."""
+        self.write_json(self.path / "provenance.json", dict(facts))
 
 
 def _finite(data: Any) -> Any:

@@ -15,10 +15,22 @@ __all__ = ["Executor", "Iterative", "Lost", "unpickled"]
 
 @dataclass(frozen=True)
 class Lost:
-    """Stands in for the result of a task that never came back."""
+    """Stands in for the result of a task that never came back.
+
+    Attributes
+    ----------
+    item
+        What the task was given.
+    reason
+        What happened, for the report.
+    deaths
+        Worker processes that died in the course of it, as far as the executor knows, in this `map`. A task lost
+        in another way counts as one death, so that whoever repeats tasks comes to an end.
+    """
 
     item: Any
     reason: str
+    deaths: int = 1
 
 
 class Executor(Protocol):

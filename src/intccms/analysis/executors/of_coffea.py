@@ -52,7 +52,7 @@ class Coffea:
             logger.warning("%s failed: %s: %s", type(executor).__name__, type(exc).__name__, exc)
             summed, reason = {}, f"{type(executor).__name__} failed: {type(exc).__name__}: {exc}"
         for index, item in numbered:
-            yield summed[index] if index in summed else Lost(item, reason)
+            yield summed[index] if index in summed else Lost(item, reason, 1)
 
     def close(self) -> None:
         """Leave the executor alone: it belongs to the caller."""

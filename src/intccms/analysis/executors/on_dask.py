@@ -18,7 +18,7 @@ __all__ = ["Dask"]
 
 @dataclass
 class Dask:
-    """Runs tasks with a Dask client; a task of which workers die, as Dask counts, is `Lost`."""
+    """Runs tasks with a Dask client; a task of which as many workers die as its scheduler allows is `Lost`."""
 
     client: Any
     _own: ExitStack = field(default_factory=ExitStack)
@@ -54,7 +54,7 @@ class Dask:
                 submit_next()
             for future in completed:
                 item = under_way.pop(future)
-                yield future.result() if future.status == "finished" else Lost(item, _explain(future))
+                yield future.result() if future.status == "finished" else _lost(item, future)
                 submit_next()
         finally:
             if under_way:
@@ -73,10 +73,14 @@ def _run(payload: bytes, item: Any) -> Any:
     return unpickled(payload)(item)
 
 
-def _explain(future: Any) -> str:
+def _lost(item: Any, future: Any) -> Lost:
     error = future.exception() if future.status == "error" else None
     if error is None:
-        return f"Dask {future.status} the task"
+        return Lost(item, f"Dask {future.status} the task", 1)
     if type(error).__name__ == "KilledWorker":
-        return f"its worker process died repeatedly (out of memory, or a crash in compiled code): {error}"
-    return f"{type(error).__name__}: {error}"
+        # the scheduler's own setting: that of a scheduler elsewhere is not in our configuration of Dask
+        deaths = int(error.allowed_failures) + 1
+        times = f" {deaths} times" if deaths > 1 else ""
+        reason = f"its worker process died{times} (out of memory, or a crash in compiled code): {error}"
+        return Lost(item, reason, deaths)
+    return Lost(item, f"{type(error).__name__}: {error}", 1)

@@ -1,13 +1,19 @@
-"""Local processes, each of which has one task at a time: a process that dies tells which task killed it."""
+"""Local processes, each of which has one task at a time: a process that dies tells which task killed it.
+
+They end with the process that started them, however that ends.
+"""
 
 from __future__ import annotations
 
 import logging
 import multiprocessing
-from collections import Counter, deque
+import os
+import threading
+from collections import deque
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
+from multiprocessing import connection
 from typing import TYPE_CHECKING, Any
 
 import cloudpickle
@@ -21,14 +27,13 @@ __all__ = ["Futures"]
 
 logger = logging.getLogger(__name__)
 
-_DEATHS = 2
-"""Processes that may die of a task before it is given up: the first may have been a victim of another's hunger
-for memory."""
+_LOOK = 1.0
+"""Time between two looks at the parent, in the case that somebody else keeps its end of the pipe open [s]."""
 
 
 @dataclass
 class Futures:
-    """Local processes. One that dies is replaced, and its task runs once more."""
+    """Local processes. One that dies is replaced, and its task is `Lost`."""
 
     workers: int
 
@@ -39,28 +44,25 @@ class Futures:
         limit = self.workers if width is None else min(width, self.workers)
         crew = _Crew(cloudpickle.dumps(function), min(limit, len(items)))
         queue = deque(range(len(items)))
-        deaths: Counter[int] = Counter()
         try:
             while queue or crew.busy:
                 while queue and crew.idle:
                     index = queue.popleft()
                     crew.start(index, items[index])
                 for index, result in crew.finished():
-                    if not isinstance(result, _Died):
-                        yield result
-                        continue
-                    deaths[index] += 1
-                    if deaths[index] < _DEATHS:
-                        logger.warning("a worker process died; its task runs again")
-                        queue.append(index)
+                    if isinstance(result, _Died):
+                        logger.warning("a worker process died (out of memory, or a crash in compiled code)")
+                        yield Lost(items[index], _REASON, 1)
                     else:
-                        reason = f"its worker process died {_DEATHS} times (out of memory, or a crash in compiled code)"
-                        yield Lost(items[index], reason)
+                        yield result
         finally:
             crew.dismiss()
 
     def close(self) -> None:
         """There is nothing to release: processes end with each `map`."""
+
+
+_REASON = "its worker process died (out of memory, or a crash in compiled code)"
 
 
 class _Died:
@@ -81,13 +83,12 @@ class _Crew:
 
     def start(self, index: int, item: Any) -> None:
         """Give an item to an idle process."""
-        # spawned, not forked: a fork copies locks that threads of XRootD or Arrow hold at that moment
-        pool = self.idle.pop() or ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+        pool = self.idle.pop() or _pool()
         try:
             future = pool.submit(_run, self.payload, cloudpickle.dumps(item))
         except BrokenProcessPool:  # it died while it was idle
             pool.shutdown()
-            pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+            pool = _pool()
             future = pool.submit(_run, self.payload, cloudpickle.dumps(item))
         self.busy[future] = (pool, index)
 
@@ -111,6 +112,24 @@ class _Crew:
         if pools:
             with ThreadPoolExecutor(len(pools)) as threads:
                 list(threads.map(lambda pool: pool.shutdown(cancel_futures=True), pools))
+
+
+def _pool() -> ProcessPoolExecutor:
+    # spawned, not forked: a fork copies locks that threads of XRootD or Arrow hold at that moment
+    return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=_end_with_parent)
+
+
+def _end_with_parent() -> None:
+    """Let this process end when its parent is gone: one that was killed does not tell its children."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    threading.Thread(target=_outlive_nobody, args=(parent.pid, parent.sentinel), daemon=True).start()
+
+
+def _outlive_nobody(parent: int | None, sentinel: int) -> None:
+    while os.getppid() == parent and not connection.wait([sentinel], timeout=_LOOK):
+        pass
+    os._exit(1)  # the main thread may be in compiled code, where no exception reaches it
 
 
 def _run(payload: bytes, item: bytes) -> Any:

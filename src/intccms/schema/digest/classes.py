@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import hashlib
-from pathlib import Path
+from dataclasses import replace
 from types import FunctionType, GetSetDescriptorType, MemberDescriptorType
 from typing import Any
 
 from pydantic import BaseModel
 
+from intccms.schema.digest.files import content_of_files
 from intccms.schema.digest.forms import Form, Part, leaf, mapping, sequence
 from intccms.schema.digest.origins import is_importable, origin_of, published
 
@@ -35,6 +35,8 @@ _NOT_CONTENT = frozenset({
     "__firstlineno__", "__match_args__", "__module__", "__qualname__", "__signature__", "__static_attributes__",
     "__weakref__", "_abc_impl",
 })  # fmt: skip
+_GIVEN_TO_FUNCTIONS = frozenset({"static_kwargs"})
+"""Fields of the configuration whose values a function of the user receives."""
 _NAMED_TUPLE_MEMBERS = frozenset({
     "__getnewargs__", "__new__", "__orig_bases__", "__replace__", "__repr__", "_asdict", "_make", "_replace",
 })  # fmt: skip
@@ -84,7 +86,7 @@ def describe_dataclass(value: Any) -> Form:
         for field in dataclasses.fields(value)
         if field.metadata.get("digest", True) is not False
     }
-    return sequence("dataclass", [class_part(value), ("", mapping("fields", fields))])
+    return sequence("dataclass", [class_part(value), ("", _fields_form(type(value), fields))])
 
 
 def describe_model(value: BaseModel) -> Form:
@@ -99,25 +101,20 @@ def describe_model(value: BaseModel) -> Form:
         rule = extra.get("digest") if isinstance(extra, dict) else None
         content = getattr(value, name, leaf("missing"))
         if rule is not False:
-            fields[name] = _content_of_files(content) if rule == "files" else content
-    parts = [class_part(value), ("", mapping("fields", fields))]
+            fields[name] = content_of_files(content) if rule == "files" else content
+    parts = [class_part(value), ("", _fields_form(type(value), fields))]
     if value.model_extra:
         parts.append(("", mapping("extra", value.model_extra)))
     return sequence("model", parts)
 
 
-def _content_of_files(value: object) -> object:
-    """Return the paths in a field with the sha256 of the files in their place."""
-    if isinstance(value, str | Path):
-        path = Path(value)
-        return (
-            leaf("file", hashlib.sha256(path.read_bytes()).hexdigest())
-            if path.is_file()
-            else leaf("no file", str(path))
-        )
-    if isinstance(value, list | tuple):
-        return [_content_of_files(item) for item in value]
-    return value
+def _fields_form(cls: type, fields: dict[str, object]) -> Form:
+    """Return the form of fields; those of a configuration name input files, but for what functions are given."""
+    if origin_of(cls.__module__).kind != "intccms":
+        return mapping("fields", fields)
+    for name in _GIVEN_TO_FUNCTIONS & fields.keys():
+        fields[name] = Form("values", parts=(("", fields[name]),), files=True)
+    return replace(mapping("fields", fields), files=False)
 
 
 def _members(cls: type) -> dict[str, object]:

@@ -19,7 +19,18 @@ type Part = tuple[str, object]
 
 
 class UndigestibleError(Exception):
-    """A value has no content that another process could reproduce; the text says why."""
+    """A value has no content that another process could reproduce; the text says why, ``remedy`` what to do."""
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        remedy: str = (
+            "Pass what it holds as plain values through static_kwargs, or make it a module-level function"
+        ),
+    ) -> None:
+        super().__init__(reason)
+        self.remedy = remedy
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +47,15 @@ class Form:
         The values it is made of, each with the step of the path that leads to it.
     ordered
         False where the order of the parts carries no meaning (sets, the items of a dict).
+    files
+        Whether texts and paths in the parts name files that code opens; None: as in what the value is part of.
     """
 
     tag: str
     atom: bytes = b""
     parts: tuple[Part, ...] = ()
     ordered: bool = True
+    files: bool | None = None
 
 
 def leaf(tag: str, *atoms: str | bytes) -> Form:

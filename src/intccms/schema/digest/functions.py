@@ -10,6 +10,7 @@ import functools
 from types import CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
+from intccms.schema.digest.files import files_in_code
 from intccms.schema.digest.forms import Form, Part, UndigestibleError, leaf, mapping, sequence
 from intccms.schema.digest.origins import module_file, origin_of, origin_of_module, published
 from intccms.schema.digest.references import Chain, follow, imported, referenced_chains, referenced_imports
@@ -138,6 +139,8 @@ def _references(
     for statement in referenced_imports(code):
         for name, value in imported(statement, scope.get("__package__")):
             found[f"import '{name}'"] = value
+    for text, file in files_in_code(code, scope):
+        found[f"file '{text}'"] = file
     return _named("references", found)
 
 

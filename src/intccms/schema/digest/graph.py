@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["GraphHasher"]
 
-REMEDY = "Pass what it holds as plain values through static_kwargs, or make it a module-level function"
-
 
 @dataclass(slots=True, eq=False)
 class _Node:
@@ -44,19 +42,36 @@ class GraphHasher:
         Gives the form of a value, or raises ``UndigestibleError``.
     where
         The place of the first value, for error messages.
+    named_file
+        Gives the form of the file that a value names, or None; asked within anything that can be called, and
+        where forms say so.
     """
 
-    def __init__(self, describe: Callable[[object], Form], *, where: str = "") -> None:
+    def __init__(
+        self,
+        describe: Callable[[object], Form],
+        *,
+        where: str = "",
+        named_file: Callable[[object], Form | None] | None = None,
+    ) -> None:
         self._describe = describe
+        self._named_file = named_file
         self._where = where
         self._path: list[str] = []
         self._stack: list[_Node] = []
         self._count = 0
         # the value is kept beside its node: the id of a freed temporary would be given to another value
-        self._seen: dict[int, tuple[object, _Node]] = {}
+        self._seen: dict[tuple[int, bool], tuple[object, _Node]] = {}
 
-    def digest(self, value: object) -> bytes:
+    def digest(self, value: object, *, files: bool = False) -> bytes:
         """Return the sha256 of a value.
+
+        Parameters
+        ----------
+        value
+            Any value.
+        files
+            Whether texts and paths in it name files that code opens.
 
         Raises
         ------
@@ -64,9 +79,9 @@ class GraphHasher:
             If the value or anything it refers to cannot be digested; the message names the place.
         """
         try:
-            result = self._visit(value)
+            result = self._visit(value, files=files)
         except UndigestibleError as exc:
-            message = f"cannot digest {self._place()}: {exc}. {REMEDY}."
+            message = f"cannot digest {self._place()}: {exc}. {exc.remedy}."
             raise ConfigError(message) from exc
         except RecursionError as exc:
             start = "".join([self._where, *self._path[:4]]).lstrip(".") or "the value"
@@ -82,23 +97,25 @@ class GraphHasher:
     def _place(self) -> str:
         return "".join([self._where, *self._path]).removeprefix(".").removeprefix(" > ") or "the value"
 
-    def _visit(self, value: object) -> bytes | _Node:
+    def _visit(self, value: object, *, files: bool) -> bytes | _Node:
         if isinstance(value, Form):
             form = value
         else:
-            known = self._seen.get(id(value))
+            files = files or callable(value)
+            known = self._seen.get((id(value), files))
             if known is not None:
                 return known[1].digest or known[1]
-            form = self._describe(value)
+            form = self._form(value, files=files)
         if not form.parts:
             return _combine(form, ())
         node = _Node(form, self._count, self._count)
         self._count += 1
-        self._seen[id(value)] = (value, node)
+        self._seen[id(value), files] = (value, node)
         self._stack.append(node)
+        inside = files if form.files is None else form.files
         for step, part in form.parts:
             self._path.append(step)
-            child = self._visit(part)
+            child = self._visit(part, files=inside)
             self._path.pop()
             node.children.append(child)
             if isinstance(child, _Node):
@@ -106,6 +123,10 @@ class GraphHasher:
         if node.low == node.index:
             self._close(node)
         return node.digest or node
+
+    def _form(self, value: object, *, files: bool) -> Form:
+        named = self._named_file(value) if files and self._named_file is not None else None
+        return self._describe(value) if named is None else named
 
     def _close(self, root: _Node) -> None:
         """Hash the nodes that form a cycle with ``root``, or ``root`` alone."""

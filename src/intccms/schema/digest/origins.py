@@ -14,24 +14,38 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from intccms.errors import ConfigError
 from intccms.schema.digest.forms import Form, leaf
+from intccms.schema.digest.own import OWN_PACKAGE, own_code
 
 if TYPE_CHECKING:
     from types import ModuleType
 
 __all__ = ["Origin", "is_importable", "module_file", "origin_of", "origin_of_module", "published"]
 
-OWN_PACKAGE = "intccms"
 _STDLIB = tuple(Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib"))
 _INSTALLED_FOLDERS = frozenset({"site-packages", "dist-packages"})
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Who wrote a piece of code, and which version of it this is."""
+    """Who wrote a piece of code, and which version of it this is.
+
+    Attributes
+    ----------
+    kind
+        Who wrote it.
+    label
+        Distribution and version; the name of the module for intccms, empty for a user's code.
+    """
 
     kind: Literal["python", "installed", "intccms", "user"]
-    version: str = ""
+    label: str = ""
+
+    @property
+    def version(self) -> str:
+        """What stands for the code: its label; for intccms also the content of the module and its imports."""
+        return f"{self.label} {_own_content(self.label)}" if self.kind == "intccms" else self.label
 
     @property
     def is_published(self) -> bool:
@@ -63,7 +77,7 @@ def origin_of(module: str | None, file: str | None = None) -> Origin:
     loaded = sys.modules.get(module)
     if loaded is not None:
         file = module_file(loaded) or file
-    return _origin(module, file, _stamp(file) if module.partition(".")[0] == OWN_PACKAGE else None)
+    return _origin(module, file)
 
 
 def published(value: object) -> Form | None:
@@ -94,22 +108,11 @@ def _address(value: object) -> tuple[object, object]:
     return getattr(value, "__module__", None), name
 
 
-def _stamp(file: str | None) -> tuple[int, int] | None:
-    if file is None:
-        return None
-    try:
-        status = Path(file).stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size
-
-
 @functools.lru_cache(maxsize=4096)
-def _origin(module: str, file: str | None, stamp: tuple[int, int] | None) -> Origin:
-    """Return the origin; ``stamp`` only makes the cache forget a file of ours that was edited."""
+def _origin(module: str, file: str | None) -> Origin:
     top = module.partition(".")[0]
     if top == OWN_PACKAGE:
-        return Origin("intccms", _own_version(module, file if stamp else None))
+        return Origin("intccms", module)
     if file is None or file.startswith("<frozen"):
         is_stdlib = top in sys.stdlib_module_names
     else:
@@ -122,16 +125,14 @@ def _origin(module: str, file: str | None, stamp: tuple[int, int] | None) -> Ori
     return Origin("user")
 
 
-def _own_version(module: str, file: str | None) -> str:
+def _own_content(module: str) -> str:
     try:
-        version = importlib.metadata.version(OWN_PACKAGE)
-    except importlib.metadata.PackageNotFoundError:
-        version = "not installed"
-    path = Path(file) if file is not None else None
-    content = (
-        hashlib.sha256(path.read_bytes()).hexdigest() if path is not None and path.is_file() else "no source"
-    )
-    return f"{module} {version} {content}"
+        return own_code((module,))
+    except ConfigError:  # imported from an archive, where there are no files
+        try:
+            return importlib.metadata.version(OWN_PACKAGE)
+        except importlib.metadata.PackageNotFoundError:
+            return "no source"
 
 
 @functools.lru_cache(maxsize=1024)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Syntax", "iter_codes", "module_syntax", "syntax_of"]
+__all__ = ["Syntax", "iter_codes", "module_syntax", "normalised", "syntax_of"]
 
 type _FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 type _Span = tuple[tuple[int, int], tuple[int, int]]
@@ -70,7 +70,7 @@ class _Source:
 
     def _syntax(self, node: ast.AST) -> Syntax:
         if id(node) not in self.known:
-            self.known[id(node)] = _Normaliser().run(node)
+            self.known[id(node)] = normalised(node)
         return self.known[id(node)]
 
 
@@ -98,6 +98,11 @@ def module_syntax(filename: str) -> tuple[Syntax, CodeType] | None:
     """Return the syntax tree and code of a whole module; None if its source is not to be had."""
     source = next(iter(_candidates(filename, 0, None)), None)
     return None if source is None else (source.whole(), source.module)
+
+
+def normalised(tree: ast.AST) -> Syntax:
+    """Return a syntax tree without what does not matter."""
+    return _Normaliser().run(tree)
 
 
 def iter_codes(code: CodeType) -> list[CodeType]:

@@ -1,0 +1,117 @@
+"""Removes what no present configuration reaches from a ledger."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from intccms.analysis.context import open_ledger
+from intccms.analysis.ledger import Name, Units
+from intccms.analysis.ledger.names import batch_path, file_key
+from intccms.metadata import MetadataStore
+from intccms.metadata.stage import source_key
+from intccms.utils.output import RunDirectory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from intccms.analysis.ledger import Ledger
+    from intccms.schema import Config, Dataset
+
+__all__ = ["Rubbish", "find_rubbish"]
+
+_STALE = 3600.0
+"""Age at which the temporary of a killed process is surely nobody's [s]."""
+
+
+@dataclass
+class Rubbish:
+    """What may go."""
+
+    ledger: Ledger
+    names: dict[str, int] = field(default_factory=dict)
+    """Path below the ledger -> size [bytes]."""
+    kept: int = 0
+    """Records that stay."""
+
+    @property
+    def size(self) -> int:
+        """Size of it all [bytes]."""
+        return sum(self.names.values())
+
+    def remove(self) -> None:
+        """Remove it.
+
+        Raises
+        ------
+        OutputError
+            If something cannot be removed.
+        """
+        self.ledger.storage.delete(self.names)
+
+
+def find_rubbish(configs: Sequence[Config]) -> Rubbish:
+    """Return what is in the ledger of the first configuration and is reached by none of them.
+
+    A record stays if any of its channels is wanted under its digest, filters apart, and its file is among the files
+    of the dataset whose metadata are known.
+
+    Raises
+    ------
+    ConfigError
+        If a configuration cannot be digested.
+    OutputError
+        If the ledger cannot be read.
+    """
+    ledger = open_ledger(configs[0])
+    wanted, files = _wanted(configs)
+    rubbish = Rubbish(ledger)
+    batches: set[str] = set()
+    sizes = ledger.storage.sizes()
+    for dataset in {path.partition("/")[0] for path in sizes if "/" in path} - {"batches"}:
+        ledger.look(dataset)
+    for path, size in sizes.items():
+        name = Name.parse(path)
+        if name is None:
+            continue
+        known = files.get(name.dataset, set())
+        is_of_known_file = name.kind == "whole" or not known or name.key in known
+        if name.kind == "skim" or (is_of_known_file and _is_wanted(name, wanted, ledger)):
+            rubbish.kept += 1
+            batches.add(name.batch)
+        else:
+            rubbish.names[path] = size
+    described = {batch_path(batch) for batch in batches}
+    rubbish.names |= {
+        path: size for path, size in sizes.items() if path.startswith("batches/") and path not in described
+    }
+    for path in ledger.storage.stale_temporaries(_STALE):
+        rubbish.names[path] = 0
+    return rubbish
+
+
+def _wanted(configs: Sequence[Config]) -> tuple[dict[str, set[tuple[str, str]]], dict[str, set[str]]]:
+    """Return the channels with their digests, and the keys of the known files, by dataset."""
+    wanted: dict[str, set[tuple[str, str]]] = {}
+    files: dict[str, set[str]] = {}
+    for config in configs:
+        units = Units(config)
+        folder = config.general.metadata_dir or RunDirectory(config.general.output_dir).metadata
+        store = MetadataStore(folder)
+        for dataset in config.datasets.expand(config.general.weight_branch):
+            channels = units.channels(dataset, everything=True)
+            wanted.setdefault(dataset.name, set()).update((one.name, one.digest) for one in channels.values())
+            files.setdefault(dataset.name, set()).update(_keys(store, dataset))
+    return wanted, files
+
+
+def _keys(store: MetadataStore, dataset: Dataset) -> Iterator[str]:
+    for record in store.records(dataset.name, source_key(dataset)):
+        if record.error is None:
+            yield file_key(record, dataset.tree_name)
+
+
+def _is_wanted(name: Name, wanted: dict[str, set[tuple[str, str]]], ledger: Ledger) -> bool:
+    digests = set(ledger.digests(name.batch).items())
+    here = wanted.get(name.dataset, set())
+    return digests <= here if name.kind == "whole" else not digests.isdisjoint(here)

@@ -1,0 +1,97 @@
+"""What a run leaves for later commands: its configuration as it was, what it wanted, and where its ledger is."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cloudpickle
+
+from intccms.analysis.ledger import Ledger
+from intccms.schema.loading import config_modules
+from intccms.schema.secrets import masked_text
+from intccms.utils.files import write_atomically
+from intccms.utils.storage import Storage
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from intccms.analysis.ledger import DatasetPlan
+    from intccms.schema import Config
+    from intccms.utils.output import RunDirectory
+
+__all__ = ["open_ledger", "write_context", "write_plan"]
+
+_PARTS = (
+    "datasets",
+    "preprocess",
+    "good_object_masks",
+    "baseline_selection",
+    "ghost_observables",
+    "channels",
+)
+
+
+def open_ledger(config: Config) -> Ledger:
+    """Return the ledger that a configuration names."""
+    general = config.general
+    return Ledger(Storage(general.ledger_url or str(general.output_dir / "ledger")))
+
+
+def write_context(config: Config, directory: RunDirectory) -> None:
+    """Write the configuration, so that commands on the run directory can take it up again.
+
+    Raises
+    ------
+    OutputError
+        If the run directory cannot be written.
+    """
+    modules = config_modules(config)
+    directory.write_config(
+        config.to_json(),
+        modules=modules,
+        source=config.source,
+        overrides=config.overrides,
+        digests={part: config.digest(part) for part in _PARTS},
+    )
+    origin = {
+        "source": None if config.source is None else str(Path(config.source).resolve()),
+        "changed": config.was_changed,
+        "overrides": [masked_text(text) for text in config.overrides],
+        "folder": str(Path.cwd()),
+    }
+    directory.write_json(directory.origin, origin)
+    if "***" in str(config.to_json()):  # what looks like a credential is not written anywhere
+        directory.pickled_config.unlink(missing_ok=True)
+        return
+    for module in modules:
+        cloudpickle.register_pickle_by_value(module)
+    write_atomically(directory.pickled_config, cloudpickle.dumps(config))
+
+
+def write_plan(config: Config, directory: RunDirectory, plans: Sequence[DatasetPlan]) -> None:
+    """Write what the run wants, so that its state can be told without the configuration.
+
+    Raises
+    ------
+    OutputError
+        If the run directory cannot be written.
+    """
+    ledger = config.general.ledger_url
+    datasets: list[dict[str, Any]] = [
+        {
+            "name": plan.name,
+            "channels": plan.digests,
+            "whole": str(plan.whole),
+            "files": [
+                {"index": file.index, "name": file.chunks[0].file.name, "key": file.key, "edges": file.edges}
+                for file in plan.files
+            ],
+            "skims": Counter(index for index, _ in plan.targets),
+        }
+        for plan in plans
+    ]
+    data = {"pid": os.getpid(), "ledger": ledger, "datasets": datasets}
+    directory.write_json(directory.plan, data)

@@ -1,0 +1,225 @@
+"""What reaches a result: the parts of configuration, code and packages behind a channel or a skim part.
+
+A unit is known by the digest of these parts, which have names, so that a run can say why something is computed
+again. Cross-sections, luminosities, redirectors, folders, executors and plot options reach nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from intccms.schema import Functor
+from intccms.schema.digest import digest
+from intccms.schema.digest.own import own_code
+from intccms.schema.reach import reach
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from intccms.schema import Config, Dataset
+    from intccms.schema.selection import Channel
+
+__all__ = ["Unit", "Units", "differences"]
+
+_PACKAGES = (
+    "awkward",
+    "awkward-cpp",
+    "boost-histogram",
+    "coffea",
+    "correctionlib",
+    "hist",
+    "numba",
+    "numpy",
+    "pyarrow",
+    "uproot",
+    "vector",
+)
+"""What reads, computes and fills; what the user's functions call besides is in their digests."""
+
+_ENTRY_MODULES = ("intccms.analysis.processor", "intccms.skimming.parquet")
+_EXEMPT = (
+    "intccms.schema",  # what it says counts part by part
+    "intccms.errors",
+    "intccms.utils",
+    "intccms.metadata",
+)
+"""Modules that these import, and that do not decide what a result is."""
+
+_SHORT = 16
+"""Hexadecimal digits of a digest in names of files: 64 bits."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A channel, or the skim, as it is defined for one kind of dataset."""
+
+    name: str
+    parts: Mapping[str, str]
+    """Name of a part -> its digest, or its version."""
+
+    @cached_property
+    def digest(self) -> str:
+        """Content hash, short enough for names of files."""
+        text = json.dumps([self.name, sorted(self.parts.items())])
+        return hashlib.sha256(text.encode()).hexdigest()[:_SHORT]
+
+
+class Units:
+    """The units of a configuration.
+
+    Parameters
+    ----------
+    config
+        The configuration as it is now; a changed one needs an object of its own.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._known: dict[tuple[str, ...], dict[str, Unit]] = {}
+
+    def channels(self, dataset: Dataset, *, everything: bool = False) -> dict[str, Unit]:
+        """Return the channels of a dataset, by name; with `everything` also those that a filter leaves out.
+
+        Raises
+        ------
+        ConfigError
+            If something that reaches them cannot be digested; the message names it.
+        """
+        chosen = self._config.channels if everything else self._config.selected_channels()
+        common = self._of_dataset(dataset)
+        return {
+            channel.name: Unit(
+                channel.name, {**common, **self._environment, **self._of_channel[channel.name]}
+            )
+            for channel in chosen
+        }
+
+    def skim(self, dataset: Dataset) -> Unit:
+        """Return the unit of a skim part."""
+        return Unit("skim", {**self.contract(dataset), **self._environment})
+
+    def contract(self, dataset: Dataset) -> dict[str, str]:
+        """Return what decides which events a skim holds, and which columns of theirs, apart from versions."""
+        output = self._config.preprocess.skimming.output
+        return {
+            **self._of_dataset(dataset),
+            "format": output.format,
+            "to_kwargs": digest(output.to_kwargs, where="preprocess.skimming.output.to_kwargs"),
+        }
+
+    def _of_dataset(self, dataset: Dataset) -> dict[str, str]:
+        kind = f"tree {dataset.tree_name}, " + (
+            "data" if dataset.is_data else f"weight {dataset.weight_branch}"
+        )
+        parts = {"kind of dataset": kind, **self._of_preprocessing}
+        if dataset.lumi_mask is not None:
+            parts["lumi mask"] = _content(dataset.lumi_mask)
+        return parts
+
+    @cached_property
+    def _of_preprocessing(self) -> dict[str, str]:
+        preprocess = self._config.preprocess
+        listed = (preprocess.branches, preprocess.mc_branches, preprocess.ignore_missing)
+        return {
+            "preprocess.skimming": _functor(preprocess.skimming.functor(), "preprocess.skimming"),
+            "preprocess.branches": digest(listed, where="preprocess"),
+        }
+
+    @cached_property
+    def _of_channel(self) -> dict[str, dict[str, str]]:
+        return {channel.name: self._parts(channel) for channel in self._config.channels}
+
+    def _parts(self, channel: Channel) -> dict[str, str]:
+        config, where = self._config, f"channels[{channel.name}]"
+        reached = reach(config, [channel])
+        parts = {
+            f"good_object_masks ({position}: {config.good_object_masks[index].collection})": self._masks[
+                index
+            ]
+            for position, index in enumerate(reached.masks)
+        }
+        parts |= {
+            f"ghost_observables ({position}: {', '.join(config.ghost_observables[index].names)})": self._ghosts[
+                index
+            ]
+            for position, index in enumerate(reached.ghosts)
+        }
+        parts["baseline_selection"] = self._baseline
+        parts["selection"] = _functor(channel.selection, f"{where}.selection")
+        parts["run_histogramming"] = str(config.general.run_histogramming)
+        for one in channel.observables:
+            place = f"{where}.observables[{one.name}]"
+            parts[f"observable {one.name}"] = _functor(one, place)
+            parts[f"binning of {one.name}"] = digest(one.all_axes(), where=place)
+        return parts
+
+    @cached_property
+    def _masks(self) -> list[str]:
+        masks = self._config.good_object_masks
+        return [
+            digest((one.collection, _functor(one, f"good_object_masks[{index}]")))
+            for index, one in enumerate(masks)
+        ]
+
+    @cached_property
+    def _ghosts(self) -> list[str]:
+        ghosts = self._config.ghost_observables
+        return [
+            digest((one.collection, one.names, _functor(one, f"ghost_observables[{index}]")))
+            for index, one in enumerate(ghosts)
+        ]
+
+    @cached_property
+    def _baseline(self) -> str:
+        return _functor(self._config.baseline_selection, "baseline_selection")
+
+    @cached_property
+    def _environment(self) -> dict[str, str]:
+        versions = {name: _version(name) for name in _PACKAGES}
+        python = ".".join(platform.python_version_tuple()[:2])
+        return {"python": python, **versions, "intccms": own_code(_ENTRY_MODULES, _EXEMPT)[:_SHORT]}
+
+
+def differences(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
+    """Return what differs between two definitions of a unit, as phrases."""
+    phrases = []
+    for name in dict.fromkeys([*new, *old]):
+        before, now = old.get(name), new.get(name)
+        if before == now:
+            continue
+        if name in _PACKAGES or name == "python":
+            phrases.append(f"{name} {before} -> {now}")
+        elif before is None or now is None:
+            phrases.append(f"{name} {'added' if before is None else 'removed'}")
+        else:
+            phrases.append(f"{name} changed")
+    return phrases
+
+
+def _functor(functor: Functor | None, where: str) -> str:
+    """Return the digest of function, columns and constants; what a subclass adds has parts of its own."""
+    if functor is None:
+        return "none"
+    plain = Functor.model_construct(
+        function=functor.function, use=functor.use, static_kwargs=functor.static_kwargs
+    )
+    return digest(plain, where=where)
+
+
+def _content(path: str) -> str:
+    file = Path(path)
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else f"no file {path}"
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"

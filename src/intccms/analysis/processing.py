@@ -1,0 +1,196 @@
+"""All chunks: what is missing is computed and committed, and everything is added up."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from intccms.analysis.ledger import (
+    DamagedRecordError,
+    DatasetPlan,
+    Ledger,
+    Missing,
+    Place,
+    compact_file,
+    find_missing,
+    fold_dataset,
+)
+from intccms.analysis.progress import show_progress
+from intccms.analysis.results import ChunkFailure, Receipt
+from intccms.analysis.scheduling import run_work
+from intccms.analysis.tasks import ProcessChunks
+from intccms.errors import OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from intccms.analysis.executors import Executor
+    from intccms.analysis.fold import DatasetFold
+    from intccms.schema import Config
+
+__all__ = ["Processing"]
+
+logger = logging.getLogger(__name__)
+
+_NOT_RUN = "not run: it was left out of this run"
+_NOT_SKIMMED = "the chunk is not in the skim: it failed, or was not reached, when the skim was written"
+
+_ROUNDS = 4
+"""Times that lost records are made again before the storage is called broken."""
+
+
+class Processing:
+    """Brings the ledger to what a run wants, and adds it up.
+
+    Parameters
+    ----------
+    config
+        The configuration.
+    plans
+        What is wanted of each dataset.
+    ledger
+        What there is.
+    executor
+        Gives the executor when it is first needed: a cluster starts only if there is something to compute.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        plans: Sequence[DatasetPlan],
+        ledger: Ledger,
+        executor: Callable[[], Executor],
+    ) -> None:
+        self._config = config
+        self._plans = {plan.name: plan for plan in plans}
+        self._ledger = ledger
+        self._executor = executor
+        self._failures: dict[str, dict[tuple[int, int], ChunkFailure]] = {name: {} for name in self._plans}
+        self._computed: Counter[str] = Counter()
+        self._cpu_seconds: dict[str, float] = dict.fromkeys(self._plans, 0.0)
+        self._open: Counter[tuple[str, int]] = Counter()
+
+    def missing(self) -> Missing:
+        """Return what the ledger lacks, apart from what failed before."""
+        return find_missing(self._plans.values(), self._ledger, without=self._failures)
+
+    @property
+    def failures(self) -> dict[str, list[ChunkFailure]]:
+        """Chunks that failed or were left out so far, by dataset."""
+        return {name: list(failed.values()) for name, failed in self._failures.items()}
+
+    def leave_out(self, missing: Missing, chosen: Missing) -> Missing:
+        """Count the work that was not chosen as not run, and return the rest."""
+        kept = {work.chunk for work in chosen.work}
+        self.give_up(
+            [ChunkFailure(work.chunk, _NOT_RUN, "") for work in missing.work if work.chunk not in kept]
+        )
+        return chosen
+
+    def leave_out_unskimmed(self, missing: Missing) -> Missing:
+        """Count chunks as failed that are to be read from a skim and are not in it; return the rest."""
+        if not self._config.general.use_skimmed_input:
+            return missing
+        reads = [work for work in missing.work if work.part is None]
+        absent = {work.chunk for work in reads if work.chunk.part is None}
+        self.give_up([ChunkFailure(chunk, _NOT_SKIMMED, "") for chunk in absent])
+        return replace(missing, work=[work for work in missing.work if work.chunk not in absent])
+
+    def give_up(self, failures: Sequence[ChunkFailure]) -> None:
+        """Count chunks as failed that will not be tried."""
+        for failure in failures:
+            chunk = failure.chunk
+            self._failures[chunk.dataset][chunk.file_index, chunk.start] = failure
+
+    def run(
+        self,
+        missing: Missing,
+        *,
+        title: str,
+        show: bool,
+        on_receipt: Callable[[Receipt], None],
+    ) -> dict[str, DatasetFold]:
+        """Compute what is missing, and return the sums of all datasets.
+
+        Parameters
+        ----------
+        missing
+            What `missing` returned.
+        title, show
+            Of the progress bar.
+        on_receipt
+            Called for each chunk that was done, once.
+
+        Raises
+        ------
+        OutputError
+            If ledger or skims cannot be written, or do not keep what is written to them.
+        """
+        for _ in range(_ROUNDS):
+            if missing.work:
+                self._compute(missing, title, show=show, on_receipt=on_receipt)
+                # totals are checked against what the storage says, not against what was promised
+                missing = self.missing()
+                continue
+            try:
+                return {name: self._fold(plan) for name, plan in self._plans.items()}
+            except DamagedRecordError:
+                missing = self.missing()
+        place = self._ledger.storage.url("")
+        message = (
+            f"the ledger {place} does not keep what is written to it ({len(missing.work)} results are missing "
+            "again and again). Check the disk, or name another place with general.ledger_url."
+        )
+        raise OutputError(message)
+
+    def _compute(
+        self, missing: Missing, title: str, *, show: bool, on_receipt: Callable[[Receipt], None]
+    ) -> None:
+        self._open = Counter((work.chunk.dataset, work.chunk.file_index) for work in missing.work)
+        place = Place.open(self._ledger.storage)
+        events = sum(work.chunk.entries for work in missing.work)
+        try:
+            with show_progress(title, events, "events", show=show) as advance:
+                task = ProcessChunks(self._config, place)
+                for outcome in run_work(self._executor(), task, missing.work, self._config):
+                    if isinstance(outcome, ChunkFailure):
+                        self.give_up([outcome])
+                    else:
+                        self._take(outcome)
+                        on_receipt(outcome)
+                    advance(outcome.chunk.entries, failures=int(isinstance(outcome, ChunkFailure)))
+                    self._close_file(outcome.chunk.dataset, outcome.chunk.file_index)
+        finally:
+            place.close()
+
+    def _take(self, receipt: Receipt) -> None:
+        written = dict(receipt.contents)
+        for name in receipt.work.names:
+            if name in written:
+                self._ledger.put(name, written[name])
+            else:
+                self._ledger.note(name)
+        dataset = receipt.chunk.dataset
+        self._computed[dataset] += 1
+        self._cpu_seconds[dataset] += receipt.cpu_seconds
+        self._plans[dataset].targets.pop((receipt.chunk.file_index, receipt.chunk.start), None)
+
+    def _close_file(self, dataset: str, file_index: int) -> None:
+        """Compact a file as soon as its last chunk is done."""
+        self._open[dataset, file_index] -= 1
+        plan = self._plans[dataset]
+        failed = any(index == file_index for index, _ in self._failures[dataset])
+        if self._open[dataset, file_index] or failed or not plan.units:
+            return
+        try:
+            compact_file(plan, plan.file(file_index), self._ledger)
+        except DamagedRecordError:
+            logger.debug("%s, file %d: to be computed again", dataset, file_index)
+
+    def _fold(self, plan: DatasetPlan) -> DatasetFold:
+        fold = fold_dataset(plan, self._failures[plan.name], self._ledger)
+        fold.computed = self._computed[plan.name]
+        fold.cpu_seconds = self._cpu_seconds[plan.name]
+        return fold

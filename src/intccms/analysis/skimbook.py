@@ -1,0 +1,300 @@
+"""Keeps the skim contracts: which parts are to be written, which are there, and whether they fit the configuration."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from intccms.analysis.chunks import chunks_of
+from intccms.analysis.ledger import DatasetPlan, FilePlan, Name
+from intccms.analysis.ledger.names import short_hash
+from intccms.analysis.ledger.units import differences
+from intccms.analysis.results import PartTarget
+from intccms.analysis.skims import part_from_bytes
+from intccms.datasets import DatasetManager
+from intccms.errors import ConfigError
+from intccms.metadata import DatasetMetadata, FileMetadata
+from intccms.schema.secrets import masked_text
+from intccms.skimming import ColumnPlan
+from intccms.skimming.manifest import Manifest
+from intccms.skimming.parquet import EXTENSION
+from intccms.skimming.parts import part_path
+from intccms.skimming.storage import skim_storage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from intccms.analysis.ledger import Ledger, Unit, Units
+    from intccms.analysis.results import ChunkFailure, Receipt
+    from intccms.schema import Config, Dataset
+    from intccms.skimming.manifest import ManifestFile
+    from intccms.skimming.parts import SkimPart
+
+__all__ = ["SkimReader", "SkimWriter"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class _Book:
+    """The manifest of a dataset while its parts are being written."""
+
+    plan: DatasetPlan
+    manifest: Manifest
+    numbers: dict[int, int] = field(default_factory=dict)
+    """file index in the listing -> number of the file in the manifest"""
+    uncommitted: list[Name] = field(default_factory=list)
+    """Facts of parts in the ledger, until the manifest holds them."""
+
+
+class SkimWriter:
+    """Finds out which parts a run has to write, and commits the manifests.
+
+    Parameters
+    ----------
+    config
+        The configuration.
+    units
+        Its units.
+    ledger
+        Notes facts of parts as soon as they are written.
+    """
+
+    def __init__(self, config: Config, units: Units, ledger: Ledger) -> None:
+        self._config = config
+        self._units = units
+        self._ledger = ledger
+        self._storage = skim_storage(config)
+        self._books: dict[str, _Book] = {}
+
+    def prepare(self, plans: Iterable[DatasetPlan], *, force: bool) -> None:
+        """Set the parts to be written in the plans, and commit the lists of chunks they belong to.
+
+        Parameters
+        ----------
+        plans
+            What the run wants.
+        force
+            Write all parts anew.
+
+        Raises
+        ------
+        OutputError
+            If a manifest cannot be read or written.
+        """
+        for plan in plans:
+            self._ledger.look(plan.name)
+            book = self._prepared(plan, force=force)
+            book.manifest.save(self._storage)
+            self._books[plan.name] = book
+
+    def take(self, receipt: Receipt) -> None:
+        """Take notice of a part that was written."""
+        if receipt.part is not None:
+            book = self._books[receipt.chunk.dataset]
+            book.manifest.add_part(book.numbers[receipt.chunk.file_index], receipt.part)
+
+    def commit(self, failures: Mapping[str, Iterable[ChunkFailure]]) -> None:
+        """Write the manifests with all parts there are, and remove what no manifest lists any more.
+
+        Parameters
+        ----------
+        failures
+            dataset -> chunks that could not be processed.
+
+        Raises
+        ------
+        OutputError
+            If the skims or the ledger cannot be written.
+        """
+        for book in self._books.values():
+            there = [name for name in book.uncommitted if self._is_noted(name)]
+            self._take_noted(book, there)
+            for failure in failures.get(book.plan.name, ()):
+                chunk = failure.chunk
+                number = book.numbers[chunk.file_index]
+                if chunk.start not in book.manifest.file(number).parts:
+                    book.manifest.add_failure(number, chunk.start, failure.reason)
+            book.manifest.save(self._storage)
+            book.manifest.sweep(self._storage)
+            self._ledger.delete(there)
+
+    def _prepared(self, plan: DatasetPlan, *, force: bool) -> _Book:
+        dataset, name = plan.metadata.dataset, plan.name
+        manifest = Manifest.load(self._storage, name) or Manifest(name, dataset.is_data)
+        book = _Book(plan, manifest)
+        unit, uses = self._units.skim(dataset), _uses(self._config, dataset)
+        reason = _why_all(manifest, self._units.contract(dataset), uses, force=force)
+        if reason:
+            for entry in manifest.files:
+                manifest.forget_parts(entry.index)
+        manifest.contract, manifest.format = self._units.contract(dataset), EXTENSION
+        names, sizes = {one.name for one in plan.metadata.files}, self._storage.sizes(name)
+        digest = short_hash(unit.digest, uses)
+        for file in plan.files:
+            number = manifest.index_for(plan.metadata.files[file.index], names)
+            book.numbers[file.index] = number
+            self._plan_file(book, file, manifest.file(number), unit, digest, sizes, reason)
+        if plan.targets or not manifest.uses:
+            manifest.uses = uses
+        return book
+
+    def _plan_file(
+        self,
+        book: _Book,
+        file: FilePlan,
+        entry: ManifestFile,
+        unit: Unit,
+        digest: str,
+        sizes: Mapping[str, int],
+        reason: str,
+    ) -> None:
+        plan, manifest = book.plan, book.manifest
+        had_parts = bool(entry.parts)
+        recut = manifest.set_chunks(entry.index, file.edges) and had_parts
+        if entry.parts and entry.digest != unit.digest:
+            reason = reason or "versions of packages or of intccms changed"
+            manifest.forget_parts(entry.index)
+        entry.digest = unit.digest
+        for number, chunk in enumerate(file.chunks):
+            name = Name(plan.name, "skim", chunk.key, f"{chunk.start}-{chunk.stop}", digest)
+            known = self._is_noted(name)
+            book.uncommitted.append(name)
+            if reason.startswith("run_skimming") and known:
+                self._ledger.delete([name])
+                known = False
+            part = entry.parts.get(chunk.start) or (self._noted(name) if known else None)
+            if part is not None and _is_there(part, sizes, plan.name):
+                manifest.add_part(entry.index, part)
+                continue
+            if known:
+                self._ledger.delete([name])
+            gone = "the part is gone" if part is not None else ""
+            why = reason or gone or ("chunks are cut anew" if recut else "not written yet")
+            path = part_path(entry.index, number, EXTENSION)
+            plan.targets[file.index, chunk.start] = PartTarget(path, name, why)
+
+    def _take_noted(self, book: _Book, names: Iterable[Name]) -> None:
+        """Take the parts of which no receipt came from the ledger to the manifest."""
+        chunks = {
+            (chunk.key, f"{chunk.start}-{chunk.stop}"): (book.numbers[file.index], chunk.start)
+            for file in book.plan.files
+            for chunk in file.chunks
+        }
+        for name in names:
+            number, start = chunks[name.key, name.extent]
+            if start not in book.manifest.file(number).parts:
+                part = self._noted(name)
+                if part is not None:
+                    book.manifest.add_part(number, part)
+
+    def _is_noted(self, name: Name) -> bool:
+        return name.batch in self._ledger.batches(name.dataset, "skim", name.key, name.extent)
+
+    def _noted(self, name: Name) -> SkimPart | None:
+        try:
+            return part_from_bytes(self._ledger.storage.get(str(name)))
+        except (FileNotFoundError, ValueError) as exc:
+            logger.warning("the record %s is lost (%s); the part is written again", name, exc)
+            return None
+
+
+class SkimReader:
+    """Gives what a run on skims reads: files and chunks as the manifests have them.
+
+    Parameters
+    ----------
+    config
+        The configuration.
+    units
+        Its units.
+    """
+
+    def __init__(self, config: Config, units: Units) -> None:
+        self._config = config
+        self._units = units
+        self._storage = skim_storage(config, reading=True)
+        self._manager = DatasetManager(config)
+
+    def plans(self) -> list[DatasetPlan]:
+        """Return the datasets with their chunks; those without a part have none.
+
+        Raises
+        ------
+        ConfigError
+            If there is no skim of a dataset, or one that was written for another configuration.
+        OutputError
+            If a manifest cannot be read.
+        """
+        return [self._plan(dataset) for dataset in self._manager.datasets]
+
+    def _plan(self, dataset: Dataset) -> DatasetPlan:
+        manifest = Manifest.load(self._storage, dataset.name)
+        if manifest is None:
+            message = (
+                f"dataset {dataset.name!r} has no skim in {masked_text(self._storage.url(dataset.name))}. Write it "
+                "first, with general.save_skimmed_output=True, or read the source with general.use_skimmed_input=False."
+            )
+            raise ConfigError(message)
+        self._check(dataset, manifest)
+        by_name = {file.name: file for file in manifest.files}
+        records, files = [], []
+        for index, name in enumerate(self._listed(dataset, manifest)):
+            entry = by_name.get(name)
+            record = _absent(name) if entry is None else entry.metadata()
+            records.append(record)
+            if entry is not None and record.entries:
+                chunks = chunks_of(dataset, index, record, entry.edges, entry.parts)
+                files.append(FilePlan(tuple(chunks)))
+        metadata = DatasetMetadata(dataset, tuple(records))
+        return DatasetPlan(metadata, files, self._units.channels(dataset))
+
+    def _listed(self, dataset: Dataset, manifest: Manifest) -> list[str]:
+        """Return the names of the files in the order of the source, which need not be there any more."""
+        try:
+            return [file.name for file in self._manager.files(dataset.name)]
+        except (ConfigError, OSError) as exc:
+            logger.info("%s: the files are taken from the skim (%s)", dataset.name, exc)
+        names = [file.name for file in manifest.files]
+        return names[: self._config.datasets.max_files]
+
+    def _check(self, dataset: Dataset, manifest: Manifest) -> None:
+        changes = differences(manifest.contract, self._units.contract(dataset))
+        lacking = sorted(set(_uses(self._config, dataset, everything=False)) - set(manifest.uses))
+        if lacking:
+            changes.append(f"columns {', '.join(lacking)} are not in it")
+        if changes:
+            message = (
+                f"the skim of dataset {dataset.name!r} in {masked_text(self._storage.url(dataset.name))} does not fit "
+                f"the configuration: {'; '.join(changes)}. Write it again with general.run_skimming=True, or restore "
+                "what it was written with."
+            )
+            raise ConfigError(message)
+
+
+def _why_all(manifest: Manifest, contract: Mapping[str, str], uses: list[str], *, force: bool) -> str:
+    """Return why no part of a manifest can stay; an empty text if they can."""
+    if not manifest.files:
+        return ""
+    if force:
+        return "run_skimming=True"
+    changes = differences(manifest.contract, contract)
+    if more := sorted(set(uses) - set(manifest.uses)):
+        shown = ", ".join(more[:4]) + (f" and {len(more) - 4} more" if len(more) > 4 else "")
+        changes.append(f"columns {shown} added")
+    return ", ".join(changes)
+
+
+def _uses(config: Config, dataset: Dataset, *, everything: bool = True) -> list[str]:
+    plan = ColumnPlan(config, everything=everything)
+    return sorted({str(use.column) for use in plan.for_dataset(dataset)})
+
+
+def _is_there(part: SkimPart, sizes: Mapping[str, int], dataset: str) -> bool:
+    return part.path is None or sizes.get(f"{dataset}/{part.path}") == part.size
+
+
+def _absent(name: str) -> FileMetadata:
+    reason = "the file is not in the skim: it was added later, or could not be read when the skim was written"
+    return FileMetadata(name, (name,), error=reason)

@@ -1,0 +1,142 @@
+"""Skim parts as workers write and read them."""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from intccms.skimming.cache import cache_folder
+from intccms.skimming.flat import flat_columns, made_columns
+from intccms.skimming.parquet import read_part, write_part
+from intccms.skimming.parts import SkimPart
+from intccms.skimming.storage import skim_storage
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from intccms.analysis.columns import Columns
+    from intccms.analysis.results import Chunk, DatasetSums, PartTarget
+    from intccms.datasets import EventSource
+    from intccms.schema import Config
+    from intccms.skimming.columns import BranchList
+    from intccms.utils.storage import Storage
+
+__all__ = ["SkimIO", "part_from_bytes", "part_to_bytes"]
+
+
+class SkimIO:
+    """Writes and reads the parts of a configuration's skims.
+
+    Parameters
+    ----------
+    config
+        Says where they are and with which options they are written and read.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+
+    def write(
+        self,
+        columns: Columns,
+        source: EventSource,
+        branches: BranchList,
+        chunk: Chunk,
+        target: PartTarget,
+        sums: DatasetSums,
+    ) -> SkimPart:
+        """Write the events that a skim left, and return what there is to know of them.
+
+        Parameters
+        ----------
+        columns
+            The events.
+        source, branches
+            Where they come from, and the branches to write.
+        chunk, target
+            The chunk that they are of, and the part that they become.
+        sums
+            What is known of the chunk so far: entries, weights and cutflow up to the skim.
+
+        Raises
+        ------
+        OutputError
+            If the part cannot be written.
+        ConfigError, FunctorError
+            If a column cannot be written.
+        """
+        path, size, checksum = None, 0, ""
+        if len(columns):
+            options = self._config.preprocess.skimming.output.to_kwargs
+            flat = _flat(columns, source, branches, chunk)
+            size, checksum = write_part(flat, self._to, f"{chunk.dataset}/{target.path}", options)
+            path = target.path
+        return SkimPart(
+            start=chunk.start,
+            stop=chunk.stop,
+            kept=len(columns),
+            sumw=sums.sumw,
+            steps=tuple((name, *left) for name, left in sums.common.steps.items()),
+            path=path,
+            size=size,
+            checksum=checksum,
+            absent_triggers=branches.absent_triggers,
+            lumis=sums.lumis,
+        )
+
+    def read(self, dataset: str, part: SkimPart) -> EventSource:
+        """Return the events of a part.
+
+        Raises
+        ------
+        InputFileError
+            If it is gone, or not the one that was written.
+        """
+        return read_part(
+            self._from,
+            f"{dataset}/{part.path}",
+            checksum=part.checksum,
+            size=part.size,
+            cache=cache_folder(self._config),
+            from_kwargs=self._config.preprocess.skimming.output.from_kwargs,
+        )
+
+    @cached_property
+    def _to(self) -> Storage:
+        return skim_storage(self._config)
+
+    @cached_property
+    def _from(self) -> Storage:
+        return skim_storage(self._config, reading=True)
+
+
+def _flat(columns: Columns, source: EventSource, branches: BranchList, chunk: Chunk) -> dict[str, Any]:
+    names = branches.names & source.branches
+
+    def selected(wanted: Collection[str]) -> dict[str, Any]:
+        arrays = source.arrays(wanted, chunk.start, chunk.stop)
+        return {name: values[columns.positions] for name, values in arrays.items()}
+
+    def types(wanted: Collection[str]) -> dict[str, Any]:
+        return source.arrays(wanted, chunk.start, chunk.start)
+
+    if columns.positions is None:
+        return made_columns(columns.events, names, types)
+    return flat_columns(columns.events, names, selected)
+
+
+def part_to_bytes(part: SkimPart) -> bytes:
+    """Return the facts of a part, as they stand in the ledger."""
+    return json.dumps(part.to_json()).encode()
+
+
+def part_from_bytes(content: bytes) -> SkimPart:
+    """Return what `part_to_bytes` was given.
+
+    Raises
+    ------
+    ValueError
+        If it is something else.
+    """
+    return SkimPart.from_json(json.loads(content))

@@ -1,0 +1,172 @@
+"""What workers run: some chunks of one file, each committed as soon as it is done."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from intccms.analysis.ledger.records import encode, record_of
+from intccms.analysis.processor import AnalysisProcessor
+from intccms.analysis.results import Chunk, ChunkFailure, DatasetSums, Halt, Receipt, Work
+from intccms.analysis.skims import SkimIO, part_to_bytes
+from intccms.datasets import open_source
+from intccms.datasets.sources import UNREADABLE
+from intccms.errors import OutputError, ReplacedFileError
+from intccms.skimming import ColumnPlan
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from intccms.analysis.columns import Columns
+    from intccms.analysis.ledger.names import Name
+    from intccms.analysis.ledger.place import Place
+    from intccms.datasets import EventSource
+    from intccms.schema import Config, Dataset
+    from intccms.skimming.columns import BranchList
+
+__all__ = ["ProcessChunks", "SumWeights"]
+
+Outcome = Receipt | ChunkFailure | Halt
+
+
+@dataclass(frozen=True)
+class ProcessChunks:
+    """The task that workers run; it never raises for bad input or user code."""
+
+    config: Config
+    place: Place
+    """Where results are committed."""
+
+    def __call__(self, work: Sequence[Work]) -> list[Outcome]:
+        """Return a receipt or a failure for each chunk, in order; nothing more after our own output fails."""
+        outcomes: list[Outcome] = []
+        for one in work:
+            outcomes.append(self._one(one))
+            if isinstance(outcomes[-1], Halt):
+                break
+        return outcomes
+
+    def _one(self, work: Work) -> Outcome:
+        begin = time.thread_time()
+        try:
+            if all(self.place.has(name) for name in work.names):
+                return Receipt(work)  # committed by a worker that died before it could tell
+            with np.errstate(all="ignore"):  # empty chunks and divisions in user code: their NaN are counted
+                sums = self._process(work)
+            return self._commit(work, sums, time.thread_time() - begin)
+        except OutputError as exc:
+            return Halt(str(exc))
+        except Exception as exc:  # noqa: BLE001  the boundary where an error becomes a reported failure
+            text = traceback.format_exc()
+            chunk = work.chunk
+            sumw = sum_weights(chunk, self._datasets[chunk.dataset].weight_branch)
+            reason = f"{type(exc).__name__}: {exc}"
+            return ChunkFailure(chunk, reason, text, sumw, isinstance(exc, ReplacedFileError))
+
+    def sums(self, work: Work) -> DatasetSums:
+        """Return the sums of one chunk, and raise whatever goes wrong; nothing is committed."""
+        with np.errstate(all="ignore"):
+            return self._process(work)
+
+    def _process(self, work: Work) -> DatasetSums:
+        chunk = work.chunk
+        processor = self._processor(work.channels)
+        if chunk.part is not None and chunk.part.path is None:
+            return processor.nothing(chunk.part)
+        source = self._source(chunk)
+        dataset = self._datasets[chunk.dataset]
+        plan = self._plan if work.part is None else self._wide_plan
+        branches = plan.branches(source.branches, dataset, where=source.url)
+        metadata = {"dataset": dataset.name, "absent_triggers": branches.absent_triggers}
+        if chunk.part is not None:
+            events = source.events(branches.names, 0, source.entries, metadata)
+            return processor.sums(events, part=chunk.part)
+        events = source.events(branches.names, chunk.start, chunk.stop, metadata)
+        return processor.sums(events, on_skim=self._writer(work, source, branches))
+
+    def _source(self, chunk: Chunk) -> EventSource:
+        if chunk.part is not None:
+            return self._skims.read(chunk.dataset, chunk.part)
+        source = open_source(chunk.file, chunk.tree_name)
+        if chunk.uuid is not None and source.uuid != chunk.uuid:
+            message = (
+                f"{source.url} was replaced since its metadata were read (uuid {source.uuid}, not {chunk.uuid}). "
+                "Run again: the metadata refresh themselves."
+            )
+            raise ReplacedFileError(message)
+        return source
+
+    def _writer(self, work: Work, source: EventSource, branches: BranchList) -> Any:
+        target = work.part
+        if target is None:
+            return None
+
+        def write(columns: Columns, sums: DatasetSums) -> None:
+            sums.part = self._skims.write(columns, source, branches, work.chunk, target, sums)
+
+        return write
+
+    def _commit(self, work: Work, sums: DatasetSums, seconds: float) -> Receipt:
+        contents: list[tuple[Name, bytes]] = []
+        if work.part is not None and sums.part is not None:
+            contents.append((work.part.record, part_to_bytes(sums.part)))
+        if work.record is not None:
+            contents.append((work.record, encode(record_of(sums, seconds))))
+        return Receipt(work, self.place.commit(contents), sums.part, seconds)
+
+    def _processor(self, channels: tuple[str, ...]) -> AnalysisProcessor:
+        if channels not in self._processors:
+            self._processors[channels] = AnalysisProcessor(self.config, channels)
+        return self._processors[channels]
+
+    # kept for the life of the worker: they walk through the whole configuration
+    @cached_property
+    def _processors(self) -> dict[tuple[str, ...], AnalysisProcessor]:
+        return {}
+
+    @cached_property
+    def _plan(self) -> ColumnPlan:
+        return ColumnPlan(self.config)
+
+    @cached_property
+    def _wide_plan(self) -> ColumnPlan:
+        return ColumnPlan(self.config, everything=True)
+
+    @cached_property
+    def _skims(self) -> SkimIO:
+        return SkimIO(self.config)
+
+    @cached_property
+    def _datasets(self) -> dict[str, Dataset]:
+        return {one.name: one for one in self.config.selected_datasets()}
+
+
+@dataclass(frozen=True)
+class SumWeights:
+    """The task that counts the generator weights of a chunk whose worker died."""
+
+    weight_branches: Mapping[str, str | None]
+    """dataset -> branch, None for data."""
+
+    def __call__(self, chunk: Chunk) -> tuple[Chunk, float | None]:
+        """Return the chunk with its sum of weights, None where it cannot be read."""
+        return chunk, sum_weights(chunk, self.weight_branches[chunk.dataset])
+
+
+def sum_weights(chunk: Chunk, branch: str | None) -> float | None:
+    """Return what a chunk would have added to the sum of weights, None if that cannot be read."""
+    if branch is None:
+        return None
+    if chunk.part is not None:
+        return chunk.part.sumw
+    try:
+        source = open_source(chunk.file, chunk.tree_name)
+        weights = source.arrays([branch], chunk.start, chunk.stop)[branch]
+        return float(np.sum(np.asarray(weights, dtype=np.float64)))
+    except UNREADABLE:
+        return None

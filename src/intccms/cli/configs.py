@@ -1,0 +1,54 @@
+"""Commands that look at configurations."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from intccms.cli.base import CONFIG_HELP, config_arguments, main, without_traceback
+
+
+@main.group()
+def config() -> None:
+    """Look at a configuration and check it."""
+
+
+@config.command(help=f"Print the resolved configuration as JSON.\n\n{CONFIG_HELP}")
+@config_arguments
+@without_traceback
+def show(*, config: str, overrides: tuple[str, ...]) -> None:
+    """Print the resolved configuration."""
+    from intccms.schema import load_config
+
+    click.echo(json.dumps(load_config(config, overrides).to_json(), indent=2))
+
+
+@config.command(help=f"Check a configuration without reading any event file.\n\n{CONFIG_HELP}")
+@config_arguments
+@without_traceback
+def validate(*, config: str, overrides: tuple[str, ...]) -> None:
+    """Check a configuration."""
+    from intccms.schema import load_config
+
+    loaded = load_config(config, overrides)
+    datasets, channels = loaded.selected_datasets(), loaded.selected_channels()
+    observables = sum(len(channel.observables) for channel in channels)
+    if "plotting" in loaded.model_fields_set:
+        from intccms.analysis.preflight import check_plotting
+
+        check_plotting(loaded)
+    click.echo(
+        f"valid: datasets: {len(datasets)}, channels: {len(channels)}, observables: {observables} "
+        "(files are looked for when it runs)"
+    )
+    click.echo(f"digest: {loaded.digest()}")
+
+
+@config.command()
+@without_traceback
+def schema() -> None:
+    """Print the JSON schema of configurations, with the help of every field."""
+    from intccms.schema import Config
+
+    click.echo(json.dumps(Config.model_json_schema(), indent=2))

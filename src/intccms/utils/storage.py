@@ -1,0 +1,3 @@
+from intccms.skimming.storage import Storage
+
+__all__ = ["Storage"]
