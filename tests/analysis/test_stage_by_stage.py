@@ -58,10 +58,9 @@ def test_switches_that_were_set_and_have_nothing_to_act_on_say_so(tmp_path, capl
 
     assert messages() == []
     assert messages(run_mva_training=False, run_statistics=False) == []
-    assert messages(read_from_cache=True, run_systematics=False, run_mva_training=True) == [
+    assert messages(run_systematics=False, run_mva_training=True) == [
         "general.run_mva_training=True: nothing is configured for it (no 'mva'), so it does nothing",
         "general.run_systematics=False: no corrections are configured, so it does nothing",
-        "general.read_from_cache=True: no skims are read, so it does nothing",
     ]
 
 

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from intccms.datasets import SourceFile
 from intccms.errors import InputFileError, MetadataError, NoReachableReplicaError
 from intccms.metadata import FileMetadata
-from intccms.metadata.reader import _lumi_ranges, read_data_file, read_simulation_file
+from intccms.metadata.lumis import ranges_of
+from intccms.metadata.reader import read_data_file, read_simulation_file
 from tests.nanofiles import (
     Written,
     expected_lumis,
@@ -195,7 +196,7 @@ def test_the_expected_lumi_sections_are_those_of_a_hand_count():
 @given(st.lists(st.tuples(st.integers(1, 3), st.integers(1, 30)), max_size=60))
 def test_lumi_ranges_hold_exactly_the_sections_that_occur(pairs):
     runs, sections = (np.array([pair[i] for pair in pairs], dtype=np.uint32) for i in (0, 1))
-    ranges = _lumi_ranges(runs, sections)
+    ranges = ranges_of(runs, sections)
     unfolded = [
         (int(run), section)
         for run, parts in ranges.items()

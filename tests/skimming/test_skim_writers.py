@@ -307,7 +307,11 @@ class TestParquet(WriterContract):
         class Quiet(NanoAODSchema):
             warn_missing_crossrefs = False
 
-        for name in ("nano_dy.root", "nano_tt_v15.root", "DarkBottomLine_EGamma_2022E_v13.root"):
+        for name in (
+            "nano_dy.root",
+            "DarkBottomLine_ggH_M125_amcatnlo_v13.root",
+            "DarkBottomLine_EGamma_2022E_v13.root",
+        ):
             path = reference_data() / "nanoaod" / name
             linked = Linked(path, {})
             mask = np.arange(linked.open().entries) % 2 == 0

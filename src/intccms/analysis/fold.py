@@ -35,6 +35,8 @@ class DatasetFold:
     """Chunks that were wanted."""
     computed: int = 0
     """Chunks of them that this run computed."""
+    computed_entries: int = 0
+    """Entries of those."""
     cpu_seconds: float = 0.0
     """CPU time of those [s]."""
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["write_results"]
 
 _OUTPUTS = (
+    ("plots", "pictures"),
+    ("cutflow", "tables of the cutflow"),
     ("output.coffea", "histograms, entries, cutflow, report, configuration"),
     ("histograms/histograms.root", "the same histograms for ROOT"),
     ("histograms/by_dataset.coffea", "as filled, by dataset, not scaled"),
@@ -65,7 +67,15 @@ def write_results(
     outputs = [*(_OUTPUTS if histograms else ()), *([] if skims is None else [(skims, "skims")])]
     facts = _provenance(config, started)
     report = make_report(
-        config, metadata, folds, scales, seconds, skipped=skipped, outputs=outputs, provenance=facts
+        config,
+        metadata,
+        folds,
+        scales,
+        seconds,
+        skipped=skipped,
+        outputs=outputs,
+        provenance=facts,
+        computed_entries={name: fold.computed_entries for name, fold in folds.items()},
     )
     processes: dict[str, list[str]] = {}
     for one in metadata:

@@ -69,6 +69,7 @@ class Processing:
         self._executor = executor
         self._failures: dict[str, dict[tuple[int, int], ChunkFailure]] = {name: {} for name in self._plans}
         self._computed: Counter[str] = Counter()
+        self._computed_entries: Counter[str] = Counter()
         self._cpu_seconds: dict[str, float] = dict.fromkeys(self._plans, 0.0)
         self._open: Counter[tuple[str, int]] = Counter()
 
@@ -174,6 +175,7 @@ class Processing:
                 self._ledger.note(name)
         dataset = receipt.chunk.dataset
         self._computed[dataset] += 1
+        self._computed_entries[dataset] += receipt.chunk.entries
         self._cpu_seconds[dataset] += receipt.cpu_seconds
         self._plans[dataset].targets.pop((receipt.chunk.file_index, receipt.chunk.start), None)
 
@@ -192,5 +194,6 @@ class Processing:
     def _fold(self, plan: DatasetPlan) -> DatasetFold:
         fold = fold_dataset(plan, self._failures[plan.name], self._ledger)
         fold.computed = self._computed[plan.name]
+        fold.computed_entries = self._computed_entries[plan.name]
         fold.cpu_seconds = self._cpu_seconds[plan.name]
         return fold

@@ -342,11 +342,8 @@ class AnalysisRunner:
         for name, reason in _NOTHING_CONFIGURED.items():
             if getattr(general, name):
                 logger.warning("general.%s=True: %s, so it does nothing", name, reason)
-        if "run_systematics" in general.model_fields_set:
-            value = general.run_systematics
-            logger.info(
-                "general.run_systematics=%s: no corrections are configured, so it does nothing", value
-            )
+        if not general.run_systematics:
+            logger.info("general.run_systematics=False: no corrections are configured, so it does nothing")
 
 
 _NOTHING_CONFIGURED = {

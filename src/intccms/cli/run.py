@@ -62,17 +62,7 @@ def show_result(result: RunResult) -> None:
         console.print(cutflow_table(cutflow, data_processes=data, title=f"Cutflow of {channel}"))
     if any(result.output["histograms"].values()):
         console.print(yields_table(result.output))
-    console.print(f"\n[bold]Results[/bold] are in {result.path}")
-    for name, what in (
-        ("plots", f"{sum(path.parts[-3] == 'plots' for path in result.plots)} pictures"),
-        ("cutflow", "tables of the cutflow"),
-        ("output.coffea", "histograms, entries, cutflow, report, configuration"),
-        ("histograms/histograms.root", "the same histograms for ROOT"),
-        ("report.html", "what was and was not processed, for a browser"),
-        ("report.json", "the same as data"),
-    ):
-        if (result.path / name).exists():
-            console.print(f"  {result.path / name}  [dim]{what}[/dim]", soft_wrap=True)
+    console.print(f"\n[bold]Results[/bold] are in {result.path}; look at {result.path / 'report.html'} and plots/")
 
 
 @main.command()

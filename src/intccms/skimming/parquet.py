@@ -214,9 +214,16 @@ def _write(columns: Mapping[str, Any], path: Path, options: Mapping[str, Any]) -
     array = ak.zip({name: columns[name] for name in columns}, depth_limit=1)
     try:
         ak.to_parquet(array, str(path), **evaluated(chosen))
-    except (TypeError, ValueError, LookupError, NotImplementedError, pa.ArrowException) as exc:
-        if isinstance(exc, OSError):
-            raise
+    except (TypeError, ValueError, LookupError, RuntimeError, pa.ArrowException) as exc:
+        if (failure := _failed_write(exc)) is not None:
+            raise failure from None
         reason = f"{type(exc).__name__}: {' '.join(str(exc).partition('This error')[0].split())[:300]}"
         message = f"awkward.to_parquet refuses: {reason}. Correct preprocess.skimming.output.to_kwargs."
         raise ConfigError(message) from exc
+
+
+def _failed_write(exc: BaseException | None) -> OSError | None:
+    """Return the failed write behind an error; closing a file that could not be written (disk full) raises another."""
+    while exc is not None and not isinstance(exc, OSError):
+        exc = exc.__cause__ or exc.__context__
+    return exc
