@@ -130,7 +130,7 @@ def test_schema_prints_a_valid_json_schema_with_help():
     [
         ("general.lumy=1", "unknown key 'general.lumy'. Did you mean 'general.lumi'?"),
         ("general.lumi=-1", "general.lumi: should be greater than 0, not -1."),
-        ("general.use_skimmed_input=True", "general.use_skimmed_input=True: not available yet"),
+        ("general.run_skimming=True", "set general.use_skimmed_input=True as well"),
         ("nonsense", "expected key=value"),
     ],
 )

@@ -48,9 +48,14 @@ _PATIENCE = 100.0
 
 _PROCESSES = multiprocessing.get_context("forkserver")
 _PROCESSES.set_forkserver_preload(
-    ["intccms.cli", "intccms.analysis", "intccms.analysis.tasks", "intccms.skimming.parquet", "coffea.processor"]
+    [
+        "intccms.cli",
+        "intccms.analysis",
+        "intccms.analysis.tasks",
+        "intccms.skimming.parquet",
+        "coffea.processor",
+    ]
 )
-
 
 
 def counted_skim(met: Any, events: Any, *, calls: str, seconds: float = 0.0) -> dict[str, Any]:
@@ -72,7 +77,6 @@ def note(calls: str, events: Any) -> None:
 def calls_in(calls: Path) -> list[int]:
     """Return what was noted: the first events of chunks, in the order in which they were begun."""
     return [int(line) for line in calls.read_text().split()] if calls.exists() else []
-
 
 
 def permissions_bind() -> None:
@@ -137,9 +141,7 @@ def start(
     return Running(process, text)
 
 
-def _main(
-    command: str, arguments: tuple[str, ...], text: str, prepare: Callable[[], None] | None
-) -> None:
+def _main(command: str, arguments: tuple[str, ...], text: str, prepare: Callable[[], None] | None) -> None:
     os.setsid()
     handle = os.open(text, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(handle, 1)
@@ -165,7 +167,6 @@ def _histogram(config: str, *overrides: str) -> int:
         print(f"{type(exc).__name__}: {exc}")
         return 2
     return 0 if result.succeeded else 1
-
 
 
 def bits(output: Path) -> dict[str, bytes]:
@@ -214,9 +215,9 @@ def assert_skims_are_whole(skims: Path, toys: dict[str, list[Toy]]) -> None:
         for entry, toy in zip(manifest["files"], files, strict=True):
             passed: list[int] = []
             assert [entry["edges"][0], entry["edges"][-1]] == [0, len(toy)]
-            assert [[part["start"], part["stop"]] for part in sorted(entry["parts"], key=lambda one: one["start"])] == [
-                list(pair) for pair in zip(entry["edges"][:-1], entry["edges"][1:], strict=True)
-            ]
+            assert [
+                [part["start"], part["stop"]] for part in sorted(entry["parts"], key=lambda one: one["start"])
+            ] == [list(pair) for pair in zip(entry["edges"][:-1], entry["edges"][1:], strict=True)]
             for part in sorted(entry["parts"], key=lambda one: one["start"]):
                 if part.get("path") is None:
                     assert part["kept"] == 0
@@ -241,8 +242,9 @@ def hashes(folder: Path) -> dict[str, str]:
     }
 
 
-
-def datasets_of(toys: dict[str, list[Toy]], names: tuple[str, ...] = ("tt", "dy", "data")) -> list[dict[str, Any]]:
+def datasets_of(
+    toys: dict[str, list[Toy]], names: tuple[str, ...] = ("tt", "dy", "data")
+) -> list[dict[str, Any]]:
     """Return the datasets of the toys, as a configuration has them."""
     from tests.analysis.toys import dataset
 

@@ -47,9 +47,19 @@ def config_with(function, toys, output, **general):
     return config
 
 
+def failures_of(report):
+    """The failed chunks of a report as JSON has them, one by one."""
+    groups = report["failures"]
+    return [
+        {**chunk, "reason": group["reason"], "traceback": group["traceback"]}
+        for group in groups
+        for chunk in group["chunks"]
+    ]
+
+
 def assert_lost_one_chunk_only(result, toys) -> None:
     report = result.output["report"]
-    (failure,) = report["failures"]
+    (failure,) = failures_of(report)
     assert (failure["dataset"], failure["start"], failure["stop"]) == ("tt", LOST.start, LOST.stop)
     assert failure["file"] == str(toys["tt"][0].path)
     assert not report["complete"]
@@ -73,7 +83,7 @@ def test_an_exception_in_user_code_costs_its_chunk_only(executor, toys, tmp_path
     config = config_with(observable_that_raises, toys, tmp_path, executor=executor, workers=2)
     result = run_quietly(config, client if executor == "dask" else None)
     assert_lost_one_chunk_only(result, toys)
-    (failure,) = json.loads((tmp_path / "report.json").read_text())["failures"]
+    (failure,) = failures_of(json.loads((tmp_path / "report.json").read_text()))
     assert re.fullmatch(
         r"FunctorError: channels.all.observables.ht: \S+ \(\w+.py:\d+\) raised RuntimeError: event 1233 is beyond me",
         failure["reason"],
@@ -83,7 +93,7 @@ def test_an_exception_in_user_code_costs_its_chunk_only(executor, toys, tmp_path
 
 def assert_lost_with_its_worker(result, toys) -> None:
     assert_lost_one_chunk_only(result, toys)
-    assert "its worker process died" in result.output["report"]["failures"][0]["reason"]
+    assert "its worker process died" in failures_of(result.output["report"])[0]["reason"]
 
 
 def test_a_process_that_dies_costs_its_chunk_only(toys, tmp_path, run_quietly):
@@ -103,7 +113,7 @@ def test_a_worker_of_a_coffea_executor_that_dies_costs_its_chunk_only(toys, tmp_
     config["preprocess"]["skimming"]["chunk_size"] = 100
     result = run_quietly(config)
     assert_lost_one_chunk_only(result, toys)
-    assert "FuturesExecutor" in result.output["report"]["failures"][0]["reason"]
+    assert "FuturesExecutor" in failures_of(result.output["report"])[0]["reason"]
 
 
 BAD_FILES = {
@@ -125,7 +135,7 @@ def test_a_file_that_cannot_be_read_costs_itself_only(case, toys, tmp_path, run_
     config["datasets"]["datasets"][0]["files"].insert(1, str(bad))
     result = run_quietly(config)
     report = result.output["report"]
-    (failure,) = report["failures"]
+    (failure,) = failures_of(report)
     assert (failure["dataset"], failure["file"], failure["start"]) == ("tt", str(bad), None)
     assert failure["reason"]
     assert not result.succeeded
@@ -143,7 +153,7 @@ def test_a_file_that_was_replaced_after_its_metadata_were_read_is_a_failure(tmp_
     runner = AnalysisRunner(toy_config([dataset("tt", toy)], tmp_path / "out"), progress=False)
     runner.metadata()
     write_toy(tmp_path / "tt.root", 50, 2)
-    (failure,) = runner.histogram().output["report"]["failures"]
+    (failure,) = failures_of(runner.histogram().output["report"])
     assert "was replaced since its metadata were read" in failure["reason"]
 
 
@@ -153,8 +163,8 @@ def test_a_branch_that_one_dataset_lacks_is_reported_with_what_reads_it(toys, tm
     config = toy_config([dataset("tt", *toys["tt"]), dataset("dy", other)], tmp_path / "out")
     config["channels"][1]["observables"][0]["use"] = [("PuppiMET", "pt")]
     result = run_quietly(config)
-    reasons = {one["reason"] for one in result.output["report"]["failures"]}
-    assert {one["dataset"] for one in result.output["report"]["failures"]} == {"tt"}
+    reasons = {one["reason"] for one in failures_of(result.output["report"])}
+    assert {one["dataset"] for one in failures_of(result.output["report"])} == {"tt"}
     for reason in reasons:
         assert reason.startswith(f"{MissingBranchError.__name__}: dataset 'tt', file ")
         assert "no branch PuppiMET_pt (read by channels.all.observables.ht)" in reason

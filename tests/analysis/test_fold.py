@@ -5,6 +5,7 @@ Expected sums are those of the plain loops in `tests.analysis.ledgers`, compared
 
 from __future__ import annotations
 
+import contextlib
 import random
 import tempfile
 from dataclasses import dataclass, field
@@ -111,10 +112,8 @@ def test_neither_order_of_arrival_nor_kills_change_a_bit_and_nothing_is_done_twi
         done = 0
         for delivers in kills:
             executor = Scripted(rng, delivers=delivers)
-            try:
+            with contextlib.suppress(InterruptedRunError):
                 run(folder, executor)
-            except InterruptedRunError:
-                pass
             done += len(executor.done)
         last, again = Scripted(rng), Scripted(rng)
         assert rows_of(run(folder, last)) == expected_rows()
@@ -128,7 +127,9 @@ def test_neither_order_of_arrival_nor_kills_change_a_bit_and_nothing_is_done_twi
 @settings(max_examples=25, deadline=None)
 @given(st.randoms(use_true_random=False), st.sets(st.integers(0, CHUNKS - 1), max_size=5))
 def test_failures_leave_out_their_chunks_and_nothing_else_and_a_later_run_makes_good(rng, chosen):
-    keys = [(c.dataset, c.file_index, c.start) for plan in plans() for file in plan.files for c in file.chunks]
+    keys = [
+        (c.dataset, c.file_index, c.start) for plan in plans() for file in plan.files for c in file.chunks
+    ]
     failing = {keys[index] for index in chosen}
     with tempfile.TemporaryDirectory() as folder:
         folds = run(folder, Scripted(rng, failing))
@@ -146,7 +147,9 @@ def test_failures_leave_out_their_chunks_and_nothing_else_and_a_later_run_makes_
 @settings(max_examples=15, deadline=None)
 @given(st.randoms(use_true_random=False), st.integers(0, CHUNKS - 1))
 def test_channels_that_are_computed_one_after_the_other_are_those_computed_together(rng, failing):
-    keys = [(c.dataset, c.file_index, c.start) for plan in plans() for file in plan.files for c in file.chunks]
+    keys = [
+        (c.dataset, c.file_index, c.start) for plan in plans() for file in plan.files for c in file.chunks
+    ]
     with tempfile.TemporaryDirectory() as folder:
         run(folder, Scripted(rng), units_of(CR="cut 2"))
         # the records of whole files cannot serve while one chunk of a file is missing for the other channel
@@ -301,7 +304,9 @@ def counted_run(folder: Path, failures: dict[tuple[int, int], float | None], **f
     plan = plan_of(metadata_of([300, 100, 250], **facts), units_of(all="every event"))
     ledger = Ledger(Storage(str(folder)))
     lost = {
-        (chunk.file_index, chunk.start): ChunkFailure(chunk, "gone", "", failures[chunk.file_index, chunk.start])
+        (chunk.file_index, chunk.start): ChunkFailure(
+            chunk, "gone", "", failures[chunk.file_index, chunk.start]
+        )
         for file in plan.files
         for chunk in file.chunks
         if (chunk.file_index, chunk.start) in failures

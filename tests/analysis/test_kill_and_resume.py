@@ -21,7 +21,6 @@ from tests.analysis.breaking import (
     bits,
     bits_of,
     calls_in,
-    counted_skim,
     datasets_of,
     note,
     report_of,
@@ -30,7 +29,7 @@ from tests.analysis.breaking import (
 )
 from tests.analysis.toys import dataset, toy_config, write_toy
 
-CHUNK_SIZE = 20
+CHUNK_SIZE = 12
 WORKERS = 2
 
 CONFIG = """
@@ -72,8 +71,8 @@ def uninterrupted(toys, tmp_path_factory):
 KILLS = {
     "one process": ("iterative", True, False, 20),
     "one process while it writes skims": ("iterative", True, True, 20),
-    "a process with its workers, while they write skims": ("futures", True, True, 10),
-    "a process whose workers live on for a moment": ("futures", False, False, 10),
+    "a process with its workers, while they write skims": ("futures", True, True, 4),
+    "a process whose workers live on for a moment": ("futures", False, False, 4),
 }
 
 
@@ -86,7 +85,8 @@ def test_a_run_killed_at_random_moments_is_completed_without_doing_anything_twic
     overrides = [f"general.executor={executor}", f"general.save_skimmed_output={skims}"]
     draw, kills = random.Random(20_260_801), 0
     for _ in range(moments):
-        more = len(calls_in(calls)) + draw.choice([1, 1, 2, 3])
+        # one more than there are workers: at least one chunk was committed in this run
+        more = len(calls_in(calls)) + WORKERS + draw.choice([1, 1, 2, 3])
         run = start(config, *overrides)
         if not run.until(lambda more=more: len(calls_in(calls)) >= more):
             assert run.wait()[0] == 0
@@ -95,7 +95,7 @@ def test_a_run_killed_at_random_moments_is_completed_without_doing_anything_twic
         if run.process.is_alive():
             run.kill(group=group)
             kills += 1
-    assert kills >= moments // 2
+    assert kills >= moments // 2  # a slow watcher may let a run come to its end
     status, text = start(config, *overrides).wait()
     assert status == 0, text
     assert_same_bits(bits(tmp_path / "out"), uninterrupted)
@@ -104,7 +104,7 @@ def test_a_run_killed_at_random_moments_is_completed_without_doing_anything_twic
     assert begun.total() <= len(chunks) + kills * (WORKERS if executor == "futures" else 1)
     report = report_of(tmp_path / "out")
     assert (report["complete"], report["failures"]) == (True, [])
-    assert sum(one["reused"] for one in report["datasets"]) >= kills - 1
+    assert sum(one["reused"] for one in report["datasets"]) >= kills
     if skims:
         assert_skims_are_whole(tmp_path / "out" / "skimmed", toys)
 
@@ -154,7 +154,9 @@ def test_a_run_of_another_configuration_in_between_does_not_spoil_the_first(toys
 def killing_skim(met, events, *, calls, numbers, once):
     """Skim that ends its process in the chunk of a number; only once if a path is given."""
     note(calls, events)
-    if any(number in np.asarray(events).tolist() for number in numbers) and not (once and Path(once).exists()):
+    if any(number in np.asarray(events).tolist() for number in numbers) and not (
+        once and Path(once).exists()
+    ):
         if once:
             Path(once).touch()
         os.kill(os.getpid(), signal.SIGKILL)
@@ -168,7 +170,9 @@ def sixteen(tmp_path):
 
 
 def config_that_kills(toy, folder, executor, *, numbers, once):
-    config = toy_config([dataset("tt", toy)], folder / "out", chunk_size=10, executor=executor, workers=WORKERS)
+    config = toy_config(
+        [dataset("tt", toy)], folder / "out", chunk_size=10, executor=executor, workers=WORKERS
+    )
     config["preprocess"]["skimming"] |= {
         "function": killing_skim,
         "use": [("MET", "pt"), ("event", "event")],

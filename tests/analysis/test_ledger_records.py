@@ -23,7 +23,9 @@ WEIGHTS = st.one_of(
     st.floats(allow_nan=False),
     st.sampled_from([0.0, -0.0, 5e-324, -5e-324, 2.2e-308, 1e308, -1.5, float("inf"), float("nan")]),
 )
-COUNTS = st.one_of(st.integers(0, 300), st.sampled_from([255, 256, 65535, 65536, 2**32 - 1, 2**32, 2**62, -1]))
+COUNTS = st.one_of(
+    st.integers(0, 300), st.sampled_from([255, 256, 65535, 65536, 2**32 - 1, 2**32, 2**62, -1])
+)
 SHAPES = st.lists(st.integers(1, 4), min_size=1, max_size=3).map(tuple)
 
 
@@ -160,7 +162,9 @@ def test_every_flipped_bit_and_every_cut_is_noticed():
             decode(content[:position] + content[position + 1 :])
 
 
-@pytest.mark.parametrize("content", [b"", b"intccms1", b"\0" * 4096, b"{}", b"intccms1" + b"\0" * 24], ids=repr)
+@pytest.mark.parametrize(
+    "content", [b"", b"intccms1", b"\0" * 4096, b"{}", b"intccms1" + b"\0" * 24], ids=repr
+)
 def test_something_else_is_no_record(content):
     with pytest.raises(DamagedRecordError, match=f"^{len(content)} bytes that are no record"):
         decode(content)
@@ -211,9 +215,11 @@ def test_thirty_histograms_with_two_hundred_filled_bins_take_less_than_four_kilo
     weights = np.where(entries > 0, rng.normal(1, 0.3, entries.size), 0.0)
     parts = zip(*(np.split(values, 30) for values in (weights, weights**2, entries)), strict=True)
     histograms = {("SR", f"observable_{i}"): Sums(*part) for i, part in enumerate(parts)}
-    common = Cutflow({"all": (20_000, 20_000.5), "MET > 50 GeV": (900, 903.25), "baseline_selection": (400, 1.5)})
+    common = Cutflow(
+        {"all": (20_000, 20_000.5), "MET > 50 GeV": (900, 903.25), "baseline_selection": (400, 1.5)}
+    )
     sums = DatasetSums(20_000, 20_000.5, common, {"SR": Cutflow({"jets": (80, 80.125)})}, histograms)
     content = encode(record_of(sums))
-    # 16 bytes of each filled bin are irregular numbers, which nothing compresses
-    assert 200 * 16 < len(content) < 4096 + 200 * 4
+    # 8 bytes of each filled bin at least are irregular numbers, which nothing compresses
+    assert 200 * 8 < len(content) < 4096
     assert np.count_nonzero(record_of(sums).channels["SR"].entries) == 200

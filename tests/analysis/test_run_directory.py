@@ -14,6 +14,7 @@ from coffea.util import load
 from intccms.analysis import AnalysisRunner
 from intccms.errors import ConfigError, MetadataError, OutputError
 from intccms.schema import load_config
+from tests.analysis.test_whole_run import without_times
 from tests.analysis.toys import dataset, expected_sums, toy_config
 
 CONFIG = """
@@ -99,7 +100,7 @@ def test_the_run_directory_tells_how_the_results_came_about(user_config, tmp_pat
     assert provenance["executor"] == "iterative"
     assert provenance["started"] <= provenance["ended"]
     assert {"coffea", "awkward", "numpy", "python"} <= set(provenance["versions"])
-    assert not [one for one in out.rglob(".*") if one.is_file()], "temporary files are left"
+    assert [one.name for one in out.rglob(".*") if one.is_file()] == [".lock"], "temporary files are left"
 
 
 @pytest.fixture
@@ -190,7 +191,7 @@ def test_stored_metadata_serve_when_none_may_be_read(finished):
     config, result, _ = finished
     config["general"]["run_metadata_generation"] = False
     again = AnalysisRunner(config, progress=False).histogram()
-    assert again.output["report"]["datasets"] == result.output["report"]["datasets"]
+    assert without_times(again.output["report"]) == without_times(result.output["report"])
     config["general"]["metadata_dir"] = str(result.path / "elsewhere")
     with pytest.raises(MetadataError, match="general.run_metadata_generation=False, but the metadata in"):
         AnalysisRunner(config, progress=False).histogram()

@@ -43,6 +43,12 @@ def reference(toys, tmp_path_factory):
     return AnalysisRunner(toy_config(entries_of_all(toys), output), progress=False).histogram()
 
 
+def without_times(report):
+    """The datasets of a report without what differs from run to run, or from machine to machine."""
+    ours = {"cpu_seconds", "computed", "reused", "computed_entries"}
+    return [{name: one[name] for name in one if name not in ours} for one in report["datasets"]]
+
+
 @pytest.mark.parametrize("process", ["tt", "dy", "data"])
 @pytest.mark.parametrize(("channel", "observable"), [("SR", "jet_met"), ("all", "ht")])
 def test_histograms_are_those_of_a_loop_over_events(reference, toys, process, channel, observable):
@@ -102,7 +108,7 @@ def test_every_executor_gives_the_same_bits(
     assert list(found) == list(expected)
     assert all(np.array_equal(found[key], expected[key]) for key in expected)
     assert result.output["cutflow"] == reference.output["cutflow"]
-    assert result.output["report"]["datasets"] == reference.output["report"]["datasets"]
+    assert without_times(result.output["report"]) == without_times(reference.output["report"])
 
 
 @pytest.mark.parametrize("chunk_size", [50, 230, 451, 100_000])

@@ -12,8 +12,8 @@ import pytest
 
 from intccms.errors import InputFileError
 from intccms.schema import Config
-from intccms.skimming import Storage
 from intccms.skimming.cache import _warn_once, cache_folder, cached_copy
+from intccms.utils.storage import Storage
 
 CONTENT = b"the bytes of a part"
 CHECKSUM = f"sha256:{sha256(CONTENT).hexdigest()}"

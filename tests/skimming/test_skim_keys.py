@@ -63,3 +63,13 @@ def test_they_can_be_overridden_on_the_command_line(configuration):
     assert config.preprocess.skimming.output.output_dir == "s3://bucket/x"
     assert str(config.general.cache_dir) == "/scratch"
     assert config.general.skimmed_dir == "a"
+
+
+def test_the_public_names_of_the_package_can_be_had():
+    import intccms.skimming as package
+
+    assert {
+        name for name in package.__all__ if getattr(package, name).__module__.startswith("intccms.skimming.")
+    } == set(package.__all__)
+    with pytest.raises(AttributeError, match="has no attribute 'Skim'"):
+        _ = package.Skim

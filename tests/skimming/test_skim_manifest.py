@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from intccms.errors import MetadataError, OutputError
 from intccms.metadata import FileMetadata
-from intccms.skimming import Manifest, SkimPart, Storage, part_path
+from intccms.skimming import Manifest, SkimPart, part_path
+from intccms.utils.storage import Storage
 
 CHECKSUM = "sha256:" + "0" * 64
 

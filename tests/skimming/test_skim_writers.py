@@ -17,9 +17,9 @@ import pytest
 from intccms.datasets.nanoevents import quiet_schema
 from intccms.errors import ConfigError, InputFileError, OutputError
 from intccms.schema import WorkerEval
-from intccms.skimming import Storage
 from intccms.skimming.flat import flat_columns
 from intccms.skimming.parquet import check_options, read_part, write_part
+from intccms.utils.storage import Storage
 from tests.reference import reference_data
 from tests.skimming.linked import Linked, selecting, write_linked
 

@@ -35,7 +35,6 @@ __all__ = ["Processing"]
 logger = logging.getLogger(__name__)
 
 _NOT_RUN = "not run: it was left out of this run"
-_NOT_SKIMMED = "the chunk is not in the skim: it failed, or was not reached, when the skim was written"
 
 _ROUNDS = 4
 """Times that lost records are made again before the storage is called broken."""
@@ -92,12 +91,15 @@ class Processing:
 
     def leave_out_unskimmed(self, missing: Missing) -> Missing:
         """Count chunks as failed that are to be read from a skim and are not in it; return the rest."""
-        if not self._config.general.use_skimmed_input:
-            return missing
-        reads = [work for work in missing.work if work.part is None]
-        absent = {work.chunk for work in reads if work.chunk.part is None}
-        self.give_up([ChunkFailure(chunk, _NOT_SKIMMED, "") for chunk in absent])
-        return replace(missing, work=[work for work in missing.work if work.chunk not in absent])
+        kept = []
+        for work in missing.work:
+            chunk = work.chunk
+            reason = self._plans[chunk.dataset].absent.get((chunk.file_index, chunk.start))
+            if reason is None:
+                kept.append(work)
+            else:
+                self.give_up([ChunkFailure(chunk, reason, "")])
+        return replace(missing, work=kept)
 
     def give_up(self, failures: Sequence[ChunkFailure]) -> None:
         """Count chunks as failed that will not be tried."""

@@ -10,6 +10,7 @@ from intccms.selection import Cutflow
 if TYPE_CHECKING:
     from intccms.analysis.ledger.names import Name
     from intccms.datasets.replicas import SourceFile
+    from intccms.errors import ConfigError, OutputError
     from intccms.histograms import Sums
     from intccms.metadata import LumiRanges
     from intccms.skimming.parts import SkimPart
@@ -155,6 +156,6 @@ class ChunkFailure:
 
 @dataclass(frozen=True)
 class Halt:
-    """Our own output could not be written on a worker: nothing of the run can go on."""
+    """What ends the run: our own output cannot be written, or the configuration is wrong for every chunk."""
 
-    message: str
+    error: OutputError | ConfigError

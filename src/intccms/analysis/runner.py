@@ -24,7 +24,7 @@ from intccms.histograms import load_output
 from intccms.metadata import DatasetMetadata, MetadataStore
 from intccms.schema import Config, load_config
 from intccms.schema.loading import config_modules
-from intccms.skimming.storage import skim_folder
+from intccms.skimming.places import skim_folder
 from intccms.utils.lock import run_lock
 from intccms.utils.logging import log_to
 from intccms.utils.output import RunDirectory
@@ -125,10 +125,10 @@ class AnalysisRunner:
             if not general.run_processor:
                 self._refresh_metadata()
                 return self.plot()
-            if general.use_skimmed_input and general.run_skimming:
-                self.skim(only=only)
             if not self.config.analyses:
                 return self.skim(only=only)
+            if general.use_skimmed_input and general.run_skimming:
+                self.skim()
             result = self.histogram(only=only)
         processed = result.report is None or any(one.processed for one in result.report.datasets)
         return self.plot() if general.run_histogramming and processed else result

@@ -9,7 +9,6 @@ from intccms.analysis.chunks import group_by_file
 from intccms.analysis.executors import Executor, Lost
 from intccms.analysis.results import Chunk, ChunkFailure, Halt, Receipt, Work
 from intccms.analysis.tasks import ProcessChunks, SumWeights
-from intccms.errors import OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -39,6 +38,8 @@ def run_work(
     ------
     OutputError
         If a worker could not write its output.
+    ConfigError
+        If a worker found out that the configuration is wrong for every chunk.
     """
     deaths: Counter[str] = Counter()
     again: list[Work] = []
@@ -62,13 +63,14 @@ def run_work(
                 again.append(one)
             else:
                 given_up[one.chunk] = outcomes.reason
-    yield from _failures(executor, config, given_up)
+    if given_up:
+        yield from _failures(executor, config, given_up)
 
 
 def _unless_halted(outcomes: Iterable[Outcome]) -> Iterator[Receipt | ChunkFailure]:
     for outcome in outcomes:
         if isinstance(outcome, Halt):
-            raise OutputError(outcome.message)
+            raise outcome.error
         yield outcome
 
 

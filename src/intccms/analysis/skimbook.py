@@ -20,7 +20,7 @@ from intccms.skimming import ColumnPlan
 from intccms.skimming.manifest import Manifest
 from intccms.skimming.parquet import EXTENSION
 from intccms.skimming.parts import part_path
-from intccms.skimming.storage import skim_storage
+from intccms.skimming.places import skim_storage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -240,6 +240,7 @@ class SkimReader:
         self._check(dataset, manifest)
         by_name = {file.name: file for file in manifest.files}
         records, files = [], []
+        absent: dict[tuple[int, int], str] = {}
         for index, name in enumerate(self._listed(dataset, manifest)):
             entry = by_name.get(name)
             record = _absent(name) if entry is None else entry.metadata()
@@ -247,8 +248,9 @@ class SkimReader:
             if entry is not None and record.entries:
                 chunks = chunks_of(dataset, index, record, entry.edges, entry.parts)
                 files.append(FilePlan(tuple(chunks)))
+                absent |= {(index, start): _why_absent(entry, start) for start, _ in entry.missing}
         metadata = DatasetMetadata(dataset, tuple(records))
-        return DatasetPlan(metadata, files, self._units.channels(dataset))
+        return DatasetPlan(metadata, files, self._units.channels(dataset), absent=absent)
 
     def _listed(self, dataset: Dataset, manifest: Manifest) -> list[str]:
         """Return the names of the files in the order of the source, which need not be there any more."""
@@ -293,6 +295,11 @@ def _uses(config: Config, dataset: Dataset, *, everything: bool = True) -> list[
 
 def _is_there(part: SkimPart, sizes: Mapping[str, int], dataset: str) -> bool:
     return part.path is None or sizes.get(f"{dataset}/{part.path}") == part.size
+
+
+def _why_absent(entry: ManifestFile, start: int) -> str:
+    reason = entry.failed.get(start, "it was not reached when the skim was written")
+    return f"not in the skim: {reason}"
 
 
 def _absent(name: str) -> FileMetadata:

@@ -10,7 +10,7 @@ from intccms.skimming.cache import cache_folder
 from intccms.skimming.flat import flat_columns, made_columns
 from intccms.skimming.parquet import read_part, write_part
 from intccms.skimming.parts import SkimPart
-from intccms.skimming.storage import skim_storage
+from intccms.skimming.places import skim_storage
 
 if TYPE_CHECKING:
     from collections.abc import Collection

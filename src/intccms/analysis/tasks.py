@@ -16,7 +16,7 @@ from intccms.analysis.results import Chunk, ChunkFailure, DatasetSums, Halt, Rec
 from intccms.analysis.skims import SkimIO, part_to_bytes
 from intccms.datasets import open_source
 from intccms.datasets.sources import UNREADABLE
-from intccms.errors import OutputError, ReplacedFileError
+from intccms.errors import ConfigError, OutputError, ReplacedFileError
 from intccms.skimming import ColumnPlan
 
 if TYPE_CHECKING:
@@ -59,8 +59,10 @@ class ProcessChunks:
             with np.errstate(all="ignore"):  # empty chunks and divisions in user code: their NaN are counted
                 sums = self._process(work)
             return self._commit(work, sums, time.thread_time() - begin)
-        except OutputError as exc:
-            return Halt(str(exc))
+        except (OutputError, ConfigError) as exc:
+            return Halt(
+                type(exc)(str(exc))
+            )  # without the cause, which another process may not be able to unpickle
         except Exception as exc:  # noqa: BLE001  the boundary where an error becomes a reported failure
             text = traceback.format_exc()
             chunk = work.chunk

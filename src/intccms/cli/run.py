@@ -62,7 +62,9 @@ def show_result(result: RunResult) -> None:
         console.print(cutflow_table(cutflow, data_processes=data, title=f"Cutflow of {channel}"))
     if any(result.output["histograms"].values()):
         console.print(yields_table(result.output))
-    console.print(f"\n[bold]Results[/bold] are in {result.path}; look at {result.path / 'report.html'} and plots/")
+    console.print(
+        f"\n[bold]Results[/bold] are in {result.path}; look at {result.path / 'report.html'} and plots/"
+    )
 
 
 @main.command()

@@ -6,8 +6,9 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from intccms.datasets.replicas import is_remote, is_url
+from intccms.datasets.replicas import is_remote
 from intccms.errors import ConfigError
+from intccms.utils.urls import is_url
 
 if TYPE_CHECKING:
     from intccms.schema import Dataset

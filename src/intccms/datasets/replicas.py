@@ -6,10 +6,12 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from intccms.utils.urls import is_url
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["SourceFile", "is_remote", "is_url", "join_redirector", "logical_name", "replicas"]
+__all__ = ["SourceFile", "is_remote", "join_redirector", "logical_name", "replicas"]
 
 
 @dataclass(frozen=True)
@@ -20,11 +22,6 @@ class SourceFile:
     """Logical name (``/store/...``), path or URL; identifies the file in metadata and reports."""
     urls: tuple[str, ...]
     """Where it can be read, best first."""
-
-
-def is_url(name: str) -> bool:
-    """Tell whether a name carries a protocol (``root://``, ``https://``, ``s3://``)."""
-    return re.match(r"^[A-Za-z][A-Za-z0-9+.-]*://", name) is not None
 
 
 def is_remote(name: str) -> bool:

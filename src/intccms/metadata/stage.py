@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from intccms.datasets.replicas import is_url
 from intccms.errors import MetadataError, NoReachableReplicaError
 from intccms.metadata.reader import read_data_file, read_simulation_file
 from intccms.metadata.records import FileMetadata
 from intccms.metadata.store import MetadataStore, state_of
+from intccms.utils.urls import is_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

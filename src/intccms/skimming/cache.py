@@ -14,7 +14,7 @@ from intccms.errors import InputFileError
 
 if TYPE_CHECKING:
     from intccms.schema import Config
-    from intccms.skimming.storage import Storage
+    from intccms.utils.storage import Storage
 
 __all__ = ["cache_folder", "cached_copy", "check_content", "checksum_of_bytes", "checksum_of_file"]
 

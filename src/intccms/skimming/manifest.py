@@ -23,7 +23,7 @@ from intccms.skimming.parts import SkimPart  # noqa: TC001 - Pydantic reads the 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from intccms.skimming.storage import Storage
+    from intccms.utils.storage import Storage
 
 __all__ = ["MANIFEST_VERSION", "Manifest", "ManifestFile", "manifest_name"]
 

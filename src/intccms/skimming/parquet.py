@@ -22,12 +22,12 @@ from intccms.skimming.cache import (
     checksum_of_bytes,
     checksum_of_file,
 )
-from intccms.skimming.storage import evaluated
+from intccms.utils.storage import evaluated
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from intccms.skimming.storage import Storage
+    from intccms.utils.storage import Storage
 
 __all__ = ["EXTENSION", "check_options", "read_part", "write_part"]
 

@@ -1,3 +1,302 @@
-from intccms.skimming.storage import Storage
+"""Files in one folder, local or behind a URL, that appear whole or not at all.
 
-__all__ = ["Storage"]
+Knows nothing of what the files hold.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from intccms.errors import ConfigError, OutputError
+from intccms.schema import WorkerEval
+from intccms.schema.secrets import masked_text
+from intccms.utils.remote import (
+    change_time,
+    is_temporary,
+    remote_size,
+    storage_errors,
+    temporary_name,
+    upload,
+)
+from intccms.utils.urls import is_url
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+__all__ = ["Storage", "evaluated"]
+
+
+def evaluated(value: Any) -> Any:
+    """Return options with the values of `WorkerEval` computed here, also inside lists and mappings."""
+    if isinstance(value, WorkerEval):
+        return value()
+    if isinstance(value, Mapping):
+        return {key: evaluated(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(evaluated(item) for item in value)
+    return value
+
+
+@dataclass(frozen=True)
+class Storage:
+    """One folder and the files below it, by names relative to it such as ``tt/file_0/part_3.parquet``."""
+
+    folder: str
+    """Local path, or URL of any protocol that fsspec knows."""
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """Options of the file system; a `WorkerEval` among them is computed at each use."""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the files lie on a disk of this machine."""
+        return not is_url(self.folder) or self.folder.startswith(("file://", "local://"))
+
+    def url(self, name: str) -> str:
+        """Return where a file is, for other programs; a local path for a local folder."""
+        return str(self.local_path(name)) if self.is_local else f"{self.folder.rstrip('/')}/{name}"
+
+    def local_path(self, name: str) -> Path:
+        """Return the path of a file.
+
+        Raises
+        ------
+        ValueError
+            If the folder is not local.
+        """
+        if not self.is_local:
+            message = f"{masked_text(self.folder)} is not a local folder"
+            raise ValueError(message)
+        return Path(self.folder.removeprefix("file://").removeprefix("local://")) / name
+
+    def put(self, name: str, content: bytes) -> None:
+        """Write a whole file.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written.
+        """
+        with self.staged(name) as temporary:
+            temporary.write_bytes(content)
+
+    def put_file(self, local: Path, name: str) -> None:
+        """Copy a local file into the folder.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written.
+        """
+        with self.staged(name) as temporary:
+            shutil.copyfile(local, temporary)
+
+    @contextmanager
+    def staged(self, name: str) -> Iterator[Path]:
+        """Yield a local path to write to; what is there becomes the file if the block ends well.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written, be it in the block or after it.
+        """
+        with self._write_errors("write", name):
+            if self.is_local:
+                path = self.local_path(name)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                temporary = path.parent / temporary_name(path.name)
+                try:
+                    yield temporary
+                    temporary.replace(path)
+                finally:
+                    temporary.unlink(missing_ok=True)
+            else:
+                with tempfile.TemporaryDirectory(prefix="intccms-") as folder:
+                    temporary = Path(folder) / Path(name).name
+                    yield temporary
+                    fs, remote = self._remote(name)
+                    upload(fs, temporary, remote)
+
+    def get(self, name: str) -> bytes:
+        """Return the content of a file.
+
+        Raises
+        ------
+        FileNotFoundError
+            If it is absent.
+        OutputError
+            If it cannot be read for another reason.
+        """
+        with self._read_errors("read", name):
+            if self.is_local:
+                return self.local_path(name).read_bytes()
+            fs, path = self._remote(name)
+            content: bytes = fs.cat_file(path)
+            return content
+
+    def download(self, name: str, path: Path) -> None:
+        """Copy a file to a local path; errors as those of `get`."""
+        with self._read_errors("read", name):
+            if self.is_local:
+                shutil.copyfile(self.local_path(name), path)
+            else:
+                fs, remote = self._remote(name)
+                fs.get_file(remote, str(path))
+
+    def size(self, name: str) -> int | None:
+        """Return the size of a file [bytes], None if it is absent; other errors as those of `get`."""
+        try:
+            with self._read_errors("look at", name):
+                if self.is_local:
+                    return self.local_path(name).stat().st_size
+                fs, path = self._remote(name)
+                return remote_size(fs, path)
+        except FileNotFoundError:
+            return None
+
+    def sizes(self, folder: str = "") -> dict[str, int]:
+        """Return the sizes [bytes] of all files below a folder in one listing, without temporaries.
+
+        An absent folder holds nothing; other errors are those of `get`.
+        """
+        found = {name: size for name, (size, _) in self._listing(folder).items()}
+        return {name: size for name, size in found.items() if not is_temporary(name)}
+
+    def delete(self, names: Iterable[str]) -> None:
+        """Remove files; absent ones are as good as removed.
+
+        Raises
+        ------
+        OutputError
+            If one cannot be removed.
+        """
+        for name in names:
+            with self._write_errors("remove", name):
+                try:
+                    if self.is_local:
+                        self.local_path(name).unlink()
+                    else:
+                        fs, path = self._remote(name)
+                        fs.rm_file(path)
+                except FileNotFoundError:
+                    continue
+                except OSError:
+                    # XRootD answers with a plain OSError
+                    if self.size(name) is not None:
+                        raise
+
+    def stale_temporaries(self, older_than_s: float, folder: str = "") -> list[str]:
+        """Return temporaries that have not changed for some time [s], which killed processes leave behind.
+
+        Where the server does not tell the time of change, nothing is stale.
+        """
+        limit = time.time() - older_than_s
+        listing = self._listing(folder).items()
+        return sorted(name for name, (_, changed) in listing if is_temporary(name) and changed < limit)
+
+    def _listing(self, folder: str) -> dict[str, tuple[int, float]]:
+        if self.is_local:
+            root = self.local_path("")
+            return dict(_walk(root / folder, root))
+        try:
+            with self._read_errors("list", folder):
+                fs, top = self._remote("")
+                fs.invalidate_cache()
+                found = fs.find(self._remote(folder)[1], detail=True)
+        except FileNotFoundError:
+            return {}
+        prefix = top.rstrip("/") + "/"
+        return {
+            path.removeprefix(prefix): (int(info.get("size") or 0), change_time(info))
+            for path, info in found.items()
+        }
+
+    def _remote(self, name: str) -> tuple[Any, str]:
+        """Return file system and path of a name."""
+        import fsspec
+
+        try:
+            fs, path = fsspec.core.url_to_fs(f"{self.folder.rstrip('/')}/{name}", **self._options())
+        except ConfigError:
+            raise
+        except (ImportError, ValueError, TypeError) as exc:
+            message = (
+                f"files cannot be kept in {masked_text(self.folder)}: {self._text(exc)}. Correct the folder or its "
+                "storage_options, or install what the protocol needs."
+            )
+            raise ConfigError(message) from None
+        return fs, path
+
+    def _options(self) -> dict[str, Any]:
+        try:
+            options: dict[str, Any] = evaluated(self.options)
+        except (LookupError, OSError, ValueError, TypeError, AttributeError) as exc:
+            message = (
+                f"a WorkerEval among the storage_options of {masked_text(self.folder)} raised {type(exc).__name__} on "
+                f"{socket.gethostname()}. Are the environment variables or files that it reads there?"
+            )
+            raise ConfigError(message) from None
+        return options
+
+    @contextmanager
+    def _write_errors(self, verb: str, name: str) -> Iterator[None]:
+        try:
+            yield
+        except OutputError:
+            raise
+        except storage_errors() as exc:
+            where = masked_text(self.url(name))
+            message = f"cannot {verb} {where}: {self._text(exc)}. Check permissions, credentials and free space there."
+            raise OutputError(message) from (None if self.options else exc)
+
+    @contextmanager
+    def _read_errors(self, verb: str, name: str) -> Iterator[None]:
+        try:
+            yield
+        except (FileNotFoundError, NotADirectoryError) as exc:
+            message = f"{masked_text(self.url(name))} does not exist"
+            raise FileNotFoundError(message) from (None if self.options else exc)
+        except storage_errors() as exc:
+            where = masked_text(self.url(name))
+            if verb == "read" and self.size(name) is None:  # XRootD answers with a plain OSError
+                message = f"{where} does not exist"
+                raise FileNotFoundError(message) from None
+            message = f"cannot {verb} {where}: {self._text(exc)}. Check permissions and credentials."
+            raise OutputError(message) from (None if self.options else exc)
+
+    def _text(self, exc: BaseException) -> str:
+        """Return what an error says, without anything that the options hold: they may be credentials."""
+        text = " ".join((getattr(exc, "strerror", None) or str(exc) or type(exc).__name__).split())
+        for value in _texts_in({} if isinstance(exc, ConfigError) else self._options()):
+            text = text.replace(value, "***")
+        return masked_text(text)[:500]
+
+
+def _texts_in(value: Any) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for item in value.values():
+            yield from _texts_in(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _texts_in(item)
+    elif isinstance(value, str) and len(value) > 3:  # shorter ones would cut up ordinary words
+        yield value
+
+
+def _walk(folder: Path, root: Path) -> Iterator[tuple[str, tuple[int, float]]]:
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            path = Path(parent, name)
+            try:
+                status = path.stat()
+            except FileNotFoundError:  # a temporary that has just become a file
+                continue
+            yield path.relative_to(root).as_posix(), (status.st_size, status.st_mtime)

@@ -60,6 +60,8 @@ class DatasetPlan:
     """Channels to fill."""
     targets: dict[tuple[int, int], PartTarget] = field(default_factory=dict)
     """(file index, first entry) -> skim part to be written, where it is not there yet."""
+    absent: dict[tuple[int, int], str] = field(default_factory=dict)
+    """(file index, first entry) -> why the skim that is read has no part of a chunk."""
 
     @property
     def name(self) -> str:

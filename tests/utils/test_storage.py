@@ -18,7 +18,8 @@ from fsspec.implementations.local import LocalFileSystem
 
 from intccms.errors import ConfigError, OutputError
 from intccms.schema import Config, WorkerEval
-from intccms.skimming import Storage, skim_folder, skim_storage
+from intccms.skimming import skim_folder, skim_storage
+from intccms.utils.storage import Storage
 
 
 class Picky(LocalFileSystem):
@@ -157,7 +158,7 @@ def test_a_process_that_was_killed_leaves_a_temporary_that_is_ignored_and_found(
     storage.put("tt/a", b"abc")
     killed = f"""
 import os, signal
-from intccms.skimming import Storage
+from intccms.utils.storage import Storage
 with Storage({str(tmp_path)!r}).staged("tt/a") as temporary:
     temporary.write_bytes(b"half")
     os.kill(os.getpid(), signal.SIGKILL)
