@@ -90,8 +90,8 @@ class Running:
     """A run in its own process group."""
 
     process: Any
-    text: Path
-    """What it prints."""
+    printed: Any
+    """Where it prints to: a pipe, for which no limit on the size of files counts."""
 
     @property
     def pid(self) -> int:
@@ -106,14 +106,24 @@ class Running:
     def wait(self) -> tuple[int, str]:
         """Return exit status and what was printed."""
         self.process.join(_PATIENCE)
-        assert self.process.exitcode is not None, self.text.read_text()
-        return self.process.exitcode, self.text.read_text()
+        assert self.process.exitcode is not None, self.text()
+        return self.process.exitcode, self.text()
+
+    def text(self) -> str:
+        """Return what was printed and not returned before."""
+        found = b""
+        while self.printed.poll(0):
+            content = os.read(self.printed.fileno(), 65_536)
+            if not content:
+                break
+            found += content
+        return found.decode()
 
     def until(self, condition: Callable[[], bool]) -> bool:
         """Wait until something is true, and return whether it is; False if the process ended before."""
         end = time.monotonic() + _PATIENCE
         while not condition():
-            assert time.monotonic() < end, self.text.read_text()
+            assert time.monotonic() < end, self.text()
             if not self.process.is_alive():
                 return condition()
             time.sleep(0.002)
@@ -134,18 +144,17 @@ def start(
     prepare
         Called in the new process before anything else.
     """
-    text = config.with_name(f"printed-{time.monotonic_ns()}")
-    arguments = (str(config), *overrides)
-    process = _PROCESSES.Process(target=_main, args=(command, arguments, str(text), prepare))
+    ours, theirs = _PROCESSES.Pipe(duplex=False)
+    process = _PROCESSES.Process(target=_main, args=(command, (str(config), *overrides), theirs, prepare))
     process.start()
-    return Running(process, text)
+    theirs.close()
+    return Running(process, ours)
 
 
-def _main(command: str, arguments: tuple[str, ...], text: str, prepare: Callable[[], None] | None) -> None:
+def _main(command: str, arguments: tuple[str, ...], printed: Any, prepare: Callable[[], None] | None) -> None:
     os.setsid()
-    handle = os.open(text, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    os.dup2(handle, 1)
-    os.dup2(handle, 2)
+    os.dup2(printed.fileno(), 1)
+    os.dup2(printed.fileno(), 2)
     if prepare is not None:
         prepare()
     if command:

@@ -14,6 +14,7 @@ from intccms.schema.loading import config_modules
 from intccms.schema.secrets import masked_text
 from intccms.utils.files import write_atomically
 from intccms.utils.storage import Storage
+from intccms.utils.urls import is_url
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +38,9 @@ _PARTS = (
 def open_ledger(config: Config) -> Ledger:
     """Return the ledger that a configuration names."""
     general = config.general
-    return Ledger(Storage(general.ledger_url or str(general.output_dir / "ledger")))
+    place = general.ledger_url or str(general.output_dir / "ledger")
+    # workers may work in another folder
+    return Ledger(Storage(place if is_url(place) else str(Path(place).absolute())))
 
 
 def write_context(config: Config, directory: RunDirectory) -> None:
@@ -79,7 +82,7 @@ def write_plan(config: Config, directory: RunDirectory, plans: Sequence[DatasetP
     OutputError
         If the run directory cannot be written.
     """
-    ledger = config.general.ledger_url
+    ledger = None if config.general.ledger_url is None else open_ledger(config).storage.folder
     datasets: list[dict[str, Any]] = [
         {
             "name": plan.name,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from intccms.metadata import DatasetMetadata
     from intccms.schema import Config
 
-__all__ = ["check_plotting", "check_weights"]
+__all__ = ["check_plotting", "check_skims", "check_weights"]
 
 
 def check_plotting(config: Config) -> None:
@@ -39,6 +39,21 @@ def check_plotting(config: Config) -> None:
         {"histograms": empty.histograms, "config": config.to_json(), "report": {"data_processes": data}},
     )
     process_colors(list(processes), config.plotting.colors)
+
+
+def check_skims(config: Config) -> None:
+    """Try the options with which skims are written and read on three events.
+
+    Raises
+    ------
+    ConfigError
+        If an option is wrong, before any event is read.
+    """
+    general, output = config.general, config.preprocess.skimming.output
+    if general.save_skimmed_output or general.use_skimmed_input:
+        from intccms.skimming.parquet import check_options
+
+        check_options(output.to_kwargs, output.from_kwargs)
 
 
 def check_weights(metadata: Sequence[DatasetMetadata]) -> None:

@@ -22,6 +22,7 @@ from intccms.analysis.results import ChunkFailure, Receipt
 from intccms.analysis.scheduling import run_work
 from intccms.analysis.tasks import ProcessChunks
 from intccms.errors import OutputError
+from intccms.skimming.places import skim_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -156,7 +157,7 @@ class Processing:
         events = sum(work.chunk.entries for work in missing.work)
         try:
             with show_progress(title, events, "events", show=show) as advance:
-                task = ProcessChunks(self._config, place)
+                task = ProcessChunks(self._config, place, skim_folder(self._config))
                 for outcome in run_work(self._executor(), task, missing.work, self._config):
                     if isinstance(outcome, ChunkFailure):
                         self.give_up([outcome])

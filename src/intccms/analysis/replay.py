@@ -12,6 +12,7 @@ from intccms.analysis.results import Work
 from intccms.analysis.tasks import ProcessChunks
 from intccms.errors import ConfigError
 from intccms.schema.explain import did_you_mean
+from intccms.skimming.places import skim_folder
 from intccms.utils.storage import Storage
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def _extent(files: Sequence[dict[str, list[int]]], file: dict[str, list[int]] | 
 def replay(config: Config, chunk: Chunk) -> Replay:
     """Process one chunk in this process, and raise whatever goes wrong; nothing is written."""
     channels = tuple(one.name for one in config.selected_channels()) if config.analyses else ()
-    task = ProcessChunks(config, Place(Storage(str(config.general.output_dir)), ""))
+    task = ProcessChunks(config, Place(Storage(str(config.general.output_dir)), ""), skim_folder(config))
     begin = time.monotonic()
     sums = task.sums(Work(chunk, channels, None))
     return Replay(chunk, sums, time.monotonic() - begin)

@@ -14,7 +14,7 @@ from intccms.analysis.context import open_ledger, write_context, write_plan
 from intccms.analysis.executors import Executor, make_executor
 from intccms.analysis.ledger import DatasetPlan, Missing, Units
 from intccms.analysis.outcome import write_results
-from intccms.analysis.preflight import check_plotting
+from intccms.analysis.preflight import check_plotting, check_skims
 from intccms.analysis.processing import Processing
 from intccms.analysis.progress import show_progress
 from intccms.analysis.skimbook import SkimReader, SkimWriter
@@ -114,6 +114,7 @@ class AnalysisRunner:
         self._started = datetime.now(UTC)
         with run_lock(self.directory.path), log_to(self.directory.logs / "run.log"):
             check_plotting(self.config)
+            check_skims(self.config)
             self._say_what_is_off()
             return self._run_stages(only)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from intccms.analysis.chunks import group_by_file
 from intccms.analysis.executors import Executor, Lost
@@ -11,12 +12,12 @@ from intccms.analysis.results import Chunk, ChunkFailure, Halt, Receipt, Work
 from intccms.analysis.tasks import ProcessChunks, SumWeights
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from intccms.analysis.tasks import Outcome
     from intccms.schema import Config
 
-__all__ = ["run_work"]
+__all__ = ["run_each", "run_work"]
 
 _FEW = 32
 """Chunks that may run one at a time to find out which of them kills workers."""
@@ -50,21 +51,50 @@ def run_work(
         else:
             yield from _unless_halted(outcomes)
     given_up: dict[Chunk, str] = {}
+    alone = len(again) <= _FEW
     while again:
-        width = 1 if len(again) <= _FEW else None
-        alone, again = again, []
-        for outcomes in executor.map(task, [[one] for one in alone], width=width):
+        waiting, again = again, []
+        for outcomes in executor.map(task, [[one] for one in waiting], width=1 if alone else None):
             if not isinstance(outcomes, Lost):
                 yield from _unless_halted(outcomes)
                 continue
             (one,) = outcomes.item
             deaths[one.chunk.label] += outcomes.deaths
-            if deaths[one.chunk.label] < _DEATHS:
-                again.append(one)
-            else:
+            # a death beside others may be another's fault
+            if alone and deaths[one.chunk.label] >= _DEATHS:
                 given_up[one.chunk] = outcomes.reason
+            else:
+                again.append(one)
+        alone = True
     if given_up:
         yield from _failures(executor, config, given_up)
+
+
+def run_each(executor: Executor, function: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:
+    """Yield ``function(item)`` for all items, in any order; `Lost` for one of which three workers died."""
+    deaths = dict.fromkeys(range(len(items)), 0)
+    waiting, width = list(deaths), None
+    while waiting:
+        numbered, waiting = [(index, items[index]) for index in waiting], []
+        for outcome in executor.map(_Numbered(function), numbered, width=width):
+            if not isinstance(outcome, Lost):
+                yield outcome
+                continue
+            index, item = outcome.item
+            deaths[index] += outcome.deaths
+            if width == 1 and deaths[index] >= _DEATHS:
+                yield Lost(item, outcome.reason, deaths[index])
+            else:
+                waiting.append(index)
+        width = 1
+
+
+@dataclass(frozen=True)
+class _Numbered:
+    function: Callable[[Any], Any]
+
+    def __call__(self, numbered: tuple[int, Any]) -> Any:
+        return self.function(numbered[1])
 
 
 def _unless_halted(outcomes: Iterable[Outcome]) -> Iterator[Receipt | ChunkFailure]:
@@ -77,6 +107,6 @@ def _unless_halted(outcomes: Iterable[Outcome]) -> Iterator[Receipt | ChunkFailu
 def _failures(executor: Executor, config: Config, lost: Mapping[Chunk, str]) -> Iterator[ChunkFailure]:
     """Yield a failure for each chunk whose workers died, with its sum of weights where that can be read."""
     branches = {one.name: one.weight_branch for one in config.selected_datasets()}
-    for counted in executor.map(SumWeights(branches), list(lost)):
+    for counted in run_each(executor, SumWeights(branches), list(lost)):
         chunk, sumw = (counted.item, None) if isinstance(counted, Lost) else counted
         yield ChunkFailure(chunk, lost[chunk], "", sumw)

@@ -13,7 +13,7 @@ from intccms.analysis.ledger.units import differences
 from intccms.analysis.results import PartTarget
 from intccms.analysis.skims import part_from_bytes
 from intccms.datasets import DatasetManager
-from intccms.errors import ConfigError
+from intccms.errors import ConfigError, OutputError
 from intccms.metadata import DatasetMetadata, FileMetadata
 from intccms.schema.secrets import masked_text
 from intccms.skimming import ColumnPlan
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from intccms.schema import Config, Dataset
     from intccms.skimming.manifest import ManifestFile
     from intccms.skimming.parts import SkimPart
+    from intccms.utils.storage import Storage
 
 __all__ = ["SkimReader", "SkimWriter"]
 
@@ -46,6 +47,8 @@ class _Book:
     """file index in the listing -> number of the file in the manifest"""
     uncommitted: list[Name] = field(default_factory=list)
     """Facts of parts in the ledger, until the manifest holds them."""
+    written: set[tuple[int, int]] = field(default_factory=set)
+    """(number of the file, first entry) of the parts that this run wrote."""
 
 
 class SkimWriter:
@@ -93,7 +96,9 @@ class SkimWriter:
         """Take notice of a part that was written."""
         if receipt.part is not None:
             book = self._books[receipt.chunk.dataset]
-            book.manifest.add_part(book.numbers[receipt.chunk.file_index], receipt.part)
+            number = book.numbers[receipt.chunk.file_index]
+            book.manifest.add_part(number, receipt.part)
+            book.written.add((number, receipt.part.start))
 
     def commit(self, failures: Mapping[str, Iterable[ChunkFailure]]) -> None:
         """Write the manifests with all parts there are, and remove what no manifest lists any more.
@@ -116,7 +121,10 @@ class SkimWriter:
                 number = book.numbers[chunk.file_index]
                 if chunk.start not in book.manifest.file(number).parts:
                     book.manifest.add_failure(number, chunk.start, failure.reason)
+            unseen = self._drop_unseen(book)
             book.manifest.save(self._storage)
+            if unseen:
+                raise OutputError(_unseen_text(self._storage, book.plan.name, unseen))
             book.manifest.sweep(self._storage)
             self._ledger.delete(there)
 
@@ -174,6 +182,16 @@ class SkimWriter:
             why = reason or gone or ("chunks are cut anew" if recut else "not written yet")
             path = part_path(entry.index, number, EXTENSION)
             plan.targets[file.index, chunk.start] = PartTarget(path, name, why)
+
+    def _drop_unseen(self, book: _Book) -> list[str]:
+        """Drop parts that were written in this run and are not where they should be; return their paths."""
+        sizes, unseen = self._storage.sizes(book.plan.name), []
+        for number, start in book.written:
+            part = book.manifest.file(number).parts[start]
+            if not _is_there(part, sizes, book.plan.name):
+                unseen.append(str(part.path))
+                book.manifest.add_failure(number, start, "the part was written and is not there")
+        return unseen
 
     def _take_noted(self, book: _Book, names: Iterable[Name]) -> None:
         """Take the parts of which no receipt came from the ledger to the manifest."""
@@ -295,6 +313,14 @@ def _uses(config: Config, dataset: Dataset, *, everything: bool = True) -> list[
 
 def _is_there(part: SkimPart, sizes: Mapping[str, int], dataset: str) -> bool:
     return part.path is None or sizes.get(f"{dataset}/{part.path}") == part.size
+
+
+def _unseen_text(storage: Storage, dataset: str, paths: list[str]) -> str:
+    where = masked_text(storage.url(f"{dataset}/{paths[0]}"))
+    return (
+        f"{len(paths)} skim part(s) of dataset {dataset!r}, such as {where}, were written by workers and are not seen "
+        "from here. Set preprocess.skimming.output.output_dir to a place that all machines share."
+    )
 
 
 def _why_absent(entry: ManifestFile, start: int) -> str:

@@ -31,11 +31,14 @@ class SkimIO:
     Parameters
     ----------
     config
-        Says where they are and with which options they are written and read.
+        Says with which options they are written and read.
+    folder
+        Where they are.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, folder: str) -> None:
         self._config = config
+        self._folder = folder
 
     def write(
         self,
@@ -104,11 +107,11 @@ class SkimIO:
 
     @cached_property
     def _to(self) -> Storage:
-        return skim_storage(self._config)
+        return skim_storage(self._config, self._folder)
 
     @cached_property
     def _from(self) -> Storage:
-        return skim_storage(self._config, reading=True)
+        return skim_storage(self._config, self._folder, reading=True)
 
 
 def _flat(columns: Columns, source: EventSource, branches: BranchList, chunk: Chunk) -> dict[str, Any]:

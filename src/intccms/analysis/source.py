@@ -9,6 +9,7 @@ from intccms.analysis.executors import Executor, Lost
 from intccms.analysis.preflight import check_weights
 from intccms.analysis.progress import show_progress
 from intccms.analysis.report import Skipped
+from intccms.analysis.scheduling import run_each
 from intccms.datasets import DatasetManager
 from intccms.metadata import FileMetadata, MetadataStore, MetadataTask, forget_files, read_metadata
 from intccms.selection.lumimask import check_golden_json
@@ -48,7 +49,7 @@ def source_metadata(
 
     def run(tasks: Sequence[MetadataTask]) -> Iterator[tuple[MetadataTask, FileMetadata]]:
         with show_progress("metadata", len(tasks), "files", show=show) as advance:
-            for done in executor().map(MetadataTask.__call__, tasks):
+            for done in run_each(executor(), MetadataTask.__call__, tasks):
                 task, record = (done.item, _lost(done)) if isinstance(done, Lost) else done
                 advance(1, failures=int(record.error is not None))
                 yield task, record

@@ -41,6 +41,8 @@ class ProcessChunks:
     config: Config
     place: Place
     """Where results are committed."""
+    skims: str
+    """Where skim parts are written or read; workers may work in another folder."""
 
     def __call__(self, work: Sequence[Work]) -> list[Outcome]:
         """Return a receipt or a failure for each chunk, in order; nothing more after our own output fails."""
@@ -141,7 +143,7 @@ class ProcessChunks:
 
     @cached_property
     def _skims(self) -> SkimIO:
-        return SkimIO(self.config)
+        return SkimIO(self.config, self.skims)
 
     @cached_property
     def _datasets(self) -> dict[str, Dataset]:
