@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import TYPE_CHECKING
 
+import uproot
+
+from benchmarks.configurations import DATASET
 from intccms.demo import DEFAULT_SEED, DEMO_SAMPLES
 from intccms.demo.production import FileJob, produce_file
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["full_size_file"]
+__all__ = ["copies", "full_size_file"]
 
-_DATASET = "ttbar_semilep"
 _OWN_BRANCHES = 65
 """Branches that the generator writes without being asked for more."""
+
+_HEADER = 1024
+"""Bytes at the beginning of a ROOT file in which its uuid stands."""
 
 
 def full_size_file(folder: Path, *, events: int, branches: int, compression: str) -> Path:
@@ -29,9 +35,9 @@ def full_size_file(folder: Path, *, events: int, branches: int, compression: str
     compression
         Codec and level, such as ``lzma:9`` (what CMS uses).
     """
-    sample = next(one for one in DEMO_SAMPLES if one.name == _DATASET)
+    sample = next(one for one in DEMO_SAMPLES if one.name == DATASET)
     home = folder / f"{events}-{branches}-{compression.replace(':', '')}"
-    path = home / f"{_DATASET}_0.root"
+    path = home / f"{DATASET}_0.root"
     if not path.exists():
         home.mkdir(parents=True, exist_ok=True)
         scale = events / sample.events_per_file
@@ -39,3 +45,16 @@ def full_size_file(folder: Path, *, events: int, branches: int, compression: str
             FileJob(home, sample, 0, scale, DEFAULT_SEED, max(0, branches - _OWN_BRANCHES), compression)
         )
     return path
+
+
+def copies(path: Path, number: int, folder: Path) -> list[Path]:
+    """Return copies of a ROOT file, each with a uuid of its own, so that they count as different files."""
+    with uproot.open(path) as file:
+        own = bytes(file.file.fUUID)
+    content = path.read_bytes()
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{DATASET}_{index}.root" for index in range(number)]
+    for index, copy in enumerate(paths):
+        other = uuid.uuid5(uuid.NAMESPACE_URL, f"{own.hex()} {index}").bytes
+        copy.write_bytes(content[:_HEADER].replace(own, other) + content[_HEADER:])
+    return paths

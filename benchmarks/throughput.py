@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import resource
-import time
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+from benchmarks.measure import fastest, in_fresh_process, peak_memory
 
-__all__ = ["Measurement", "measure_in_fresh_process"]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from intccms.analysis.results import Work
+    from intccms.metadata import FileMetadata
+    from intccms.schema import Config
+
+__all__ = ["LINES", "Measurement", "measure_throughput"]
 
 
 @dataclass(frozen=True)
@@ -36,92 +39,106 @@ class Measurement:
     """``uproot.open`` and parsing the description of the tree."""
     metadata: float
     """Entries, identity and sums of weights of the file."""
-    peak_rss: float
-    """Largest memory of the process after everything [MiB]."""
+    peak_memory: float
+    """Largest memory of the process after the histogram pass [MiB]."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the figures as JSON data."""
         return asdict(self)
 
 
-def measure_in_fresh_process(path: Path, *, chunk_size: int, repeat: int) -> Measurement:
+LINES = (
+    ("events", lambda one: f"{one.events:,}"),
+    ("branches", lambda one: f"{one.branches:,}"),
+    ("plain read of the same branches [s]", lambda one: f"{one.plain:.2f}"),
+    ("histogram pass [s]", lambda one: f"{one.histogram:.2f}"),
+    ("  ratio to the plain read", lambda one: f"{one.histogram / one.plain:.2f}"),
+    ("  events per second", lambda one: f"{one.events / one.histogram:,.0f}"),
+    ("plain read of the filter's branches [s]", lambda one: f"{one.plain_skim:.2f}"),
+    ("skim filter [s]", lambda one: f"{one.skim:.2f}"),
+    ("  ratio to the plain read", lambda one: f"{one.skim / one.plain_skim:.2f}"),
+    ("  skim filter, events per second", lambda one: f"{one.events / one.skim:,.0f}"),
+    ("uproot.open and the tree [ms]", lambda one: f"{1e3 * one.opening:.0f}"),
+    ("metadata of the file [ms]", lambda one: f"{1e3 * one.metadata:.1f}"),
+    ("  files per second", lambda one: f"{1 / one.metadata:,.0f}"),
+    ("  ratio to opening", lambda one: f"{one.metadata / one.opening:.3f}"),
+    ("peak memory of the worker [MiB]", lambda one: f"{one.peak_memory:.0f}"),
+)
+"""Lines of the table."""
+
+
+def measure_throughput(path: Path, *, chunk_size: int, repeat: int) -> Measurement:
     """Return the measurement of a file, in a process of its own so that its memory is known."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(_measure, path, chunk_size, repeat).result()
+    return in_fresh_process(_measure, path, chunk_size, repeat)
 
 
 def _measure(path: Path, chunk_size: int, repeat: int) -> Measurement:
     import uproot
 
-    from intccms.analysis.chunks import chunks_of
+    from benchmarks.configurations import analysis_on, skim_only
     from intccms.datasets import SourceFile
     from intccms.metadata.reader import read_simulation_file
-    from intccms.metadata.stage import DatasetMetadata
 
-    config, skim_only = _configurations()
+    nowhere = Path("not-written")  # nothing is committed
+    config = analysis_on([str(path)], nowhere, chunk_size=chunk_size)
+    filter_config = skim_only([str(path)], nowhere, chunk_size=chunk_size)
     file = SourceFile(str(path), (str(path),))
-    record = read_simulation_file(file, "Events", "genWeight", branches=False)
-    chunks = list(chunks_of(DatasetMetadata(config.selected_datasets()[0], (record,)), chunk_size))
+    read_metadata = partial(read_simulation_file, file, "Events", "genWeight", branches=False)
+    record = read_metadata()
+    work, filter_work = (_work(one, record, chunk_size) for one in (config, filter_config))
     with uproot.open(path) as opened:
         codec = str(opened.file.compression)
         branches = len(opened["Events"].keys())
 
-    def fastest(action: Callable[[], Any]) -> float:
-        times = []
-        for _ in range(repeat):
-            begin = time.process_time()
-            action()
-            times.append(time.process_time() - begin)
-        return min(times)
-
     def plain(names: frozenset[str]) -> None:
         tree = uproot.open(path, object_cache=None, array_cache=None)["Events"]
-        for chunk in chunks:
-            tree.arrays(list(names), entry_start=chunk.start, entry_stop=chunk.stop)
+        for one in work:
+            tree.arrays(list(names), entry_start=one.chunk.start, entry_stop=one.chunk.stop)
 
-    used, used_by_skim = (_branches_read(one, chunks) for one in (config, skim_only))
+    used, used_by_filter = _branches_read(config, work), _branches_read(filter_config, filter_work)
     return Measurement(
         codec=codec,
         events=record.entries or 0,
         branches=branches,
         chunk_size=chunk_size,
         # ours first: its memory must not be hidden behind that of the plain read
-        histogram=fastest(lambda: _process(config, chunks)),
-        peak_rss=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        skim=fastest(lambda: _process(skim_only, chunks)),
-        plain=fastest(lambda: plain(used)),
-        plain_skim=fastest(lambda: plain(used_by_skim)),
-        opening=fastest(lambda: uproot.open(path, object_cache=None)["Events"]),
-        metadata=fastest(lambda: read_simulation_file(file, "Events", "genWeight", branches=False)),
+        histogram=fastest(lambda: _process(config, work), repeat),
+        peak_memory=peak_memory(),
+        skim=fastest(lambda: _process(filter_config, filter_work), repeat),
+        plain=fastest(lambda: plain(used), repeat),
+        plain_skim=fastest(lambda: plain(used_by_filter), repeat),
+        opening=fastest(lambda: uproot.open(path, object_cache=None)["Events"], repeat),
+        metadata=fastest(read_metadata, repeat),
     )
 
 
-def _configurations() -> tuple[Any, Any]:
-    """Return the demo's configuration for one simulated dataset, and one with the skim filter only."""
-    from intccms.demo.config import demo_config
-    from intccms.schema import load_config
+def _work(config: Config, record: FileMetadata, chunk_size: int) -> list[Work]:
+    """Return all channels on all chunks of a file."""
+    from intccms.analysis.chunks import files_of
+    from intccms.analysis.results import Work
+    from intccms.metadata import DatasetMetadata
 
-    whole = demo_config()
-    names = ("good_object_masks", "baseline_selection", "ghost_observables")
-    skim = {name: part for name, part in whole.items() if name not in names} | {"channels": [{"name": "all"}]}
-    only = ["general.processes=ttbar_semilep"]
-    return load_config(whole, only), load_config(skim, only)
+    channels = tuple(one.name for one in config.selected_channels())
+    metadata = DatasetMetadata(config.selected_datasets()[0], (record,))
+    return [
+        Work(chunk, channels, None) for file in files_of(metadata, chunk_size) for chunk in file.chunks
+    ]
 
 
-def _process(config: Any, chunks: list[Any]) -> list[Any]:
-    """Process chunks as a worker does that has just been given the file."""
-    from intccms.analysis.chunks import ProcessChunks
-    from intccms.analysis.processor import AnalysisProcessor
+def _process(config: Config, work: Sequence[Work]) -> None:
+    """Process chunks as a worker does that has just been given the file; nothing is committed."""
+    from intccms.analysis.ledger import Place
+    from intccms.analysis.tasks import ProcessChunks
     from intccms.datasets.sources import forget_sources
+    from intccms.utils.storage import Storage
 
     forget_sources()
-    outcomes = ProcessChunks(AnalysisProcessor(config))(chunks)
-    if failed := [outcome for outcome in outcomes if hasattr(outcome, "traceback")]:
-        raise RuntimeError(failed[0].traceback)
-    return outcomes
+    task = ProcessChunks(config, Place(Storage("not-written"), ""))
+    for one in work:
+        task.sums(one)
 
 
-def _branches_read(config: Any, chunks: list[Any]) -> frozenset[str]:
+def _branches_read(config: Config, work: Sequence[Work]) -> frozenset[str]:
     """Return the branches that a chunk makes the package read, from uproot's own record of it."""
     import uproot
 
@@ -134,7 +151,7 @@ def _branches_read(config: Any, chunks: list[Any]) -> frozenset[str]:
 
     uproot.TBranch.array = noting
     try:
-        _process(config, chunks[:1])
+        _process(config, work[:1])
     finally:
         uproot.TBranch.array = original
     return frozenset(read)

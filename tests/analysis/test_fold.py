@@ -221,6 +221,14 @@ def test_the_sums_are_the_exact_ones_but_for_rounding(tmp_path):
         assert abs(Fraction(value) - exact) <= size * len(chunks) * Fraction(2) ** -53, key
 
 
+def test_the_record_of_the_whole_dataset_is_of_no_use_where_a_chunk_is_missing(tmp_path):
+    plan, ledger = in_ledger(tmp_path)
+    folded(plan, ledger)
+    chunk = plan.file(0).chunks[1]
+    rows = folded(plan, ledger, [ChunkFailure(chunk, "gone", "")])
+    assert rows.items() >= expected(plan, lambda one: one == chunk).items()
+
+
 def test_adding_up_leaves_the_records_as_they_were(tmp_path):
     plan, ledger = in_ledger(tmp_path)
     before = {str(name): ledger.storage.get(str(name)) for name in ledger.names("tt")}

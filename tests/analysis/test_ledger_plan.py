@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from intccms.analysis.ledger import DamagedRecordError, Ledger, Unit, compact_file, find_missing, fold_dataset
-from intccms.analysis.ledger.names import Name
+from intccms.analysis.ledger.names import Name, file_key
 from intccms.analysis.results import ChunkFailure, PartTarget
 from intccms.errors import OutputError
+from intccms.metadata import FileMetadata
 from intccms.utils.storage import Storage
 from tests.analysis.ledgers import as_rows, commit, expected, metadata_of, plan_of, units_of
 
@@ -86,6 +88,15 @@ def test_what_is_done_is_never_missing_again(tmp_path, compact, fold):
         **({"file": 2, "chunk": 1} if compact else {"chunk": 6}),
         **({"whole": 1} if fold else {}),
     }
+
+
+def test_what_other_processes_do_meanwhile_is_seen(tmp_path):
+    mine, other = open_ledger(tmp_path), open_ledger(tmp_path)
+    assert len(find_missing([plan()], mine).work) == 6
+    compute(plan(), other)
+    assert find_missing([plan()], mine).work == []
+    other.storage.delete(_only(other, "file")[:1])
+    assert len(find_missing([plan()], mine).work) in {2, 3}
 
 
 def test_of_an_interrupted_run_the_rest_is_missing(tmp_path):
@@ -182,6 +193,19 @@ def test_a_file_that_was_replaced_is_computed_anew(tmp_path, change):
     missing = find_missing([plan(**change)], open_ledger(tmp_path))
     assert {one[0] for one in ranges(missing)} == {0}
     assert len(missing.work) == 3
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"uuid": "another"}, {"size": 1001}, {"entries": 7}, {"tree_name": "Friends"}],
+    ids=str,
+)
+def test_a_file_is_known_by_uuid_size_entries_and_tree_and_not_by_its_place(other):
+    record = FileMetadata("a.root", ("a.root",), uuid="u", size=1000, entries=50)
+    tree = other.pop("tree_name", "Events")
+    assert file_key(replace(record, **other), tree) != file_key(record, "Events")
+    moved = replace(record, name="b.root", urls=("root://x//b.root",), url="root://x//b.root", state=(3, 4))
+    assert file_key(moved, "Events") == file_key(record, "Events")
 
 
 def test_the_chunks_of_another_size_are_other_chunks(tmp_path):

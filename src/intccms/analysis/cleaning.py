@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from intccms.analysis.context import open_ledger
-from intccms.analysis.ledger import Name, Units
-from intccms.analysis.ledger.names import batch_path, file_key
+from intccms.analysis.ledger import Name, Unit, Units
+from intccms.analysis.ledger.names import batch_of, batch_path, file_key
 from intccms.metadata import MetadataStore
 from intccms.metadata.stage import source_key
 from intccms.utils.output import RunDirectory
@@ -33,6 +33,8 @@ class Rubbish:
     """Path below the ledger -> size [bytes]."""
     kept: int = 0
     """Records that stay."""
+    trimmed: dict[Name, dict[str, str]] = field(default_factory=dict)
+    """Records of which only some channels stay -> those, with their digests."""
 
     @property
     def size(self) -> int:
@@ -47,7 +49,15 @@ class Rubbish:
         OutputError
             If something cannot be removed.
         """
+        for name, digests in self.trimmed.items():
+            self._trim(name, digests)
         self.ledger.storage.delete(self.names)
+
+    def _trim(self, name: Name, digests: dict[str, str]) -> None:
+        record = self.ledger.get(name, digests)
+        units = [Unit(channel, self.ledger.parts(name.batch, channel)) for channel in digests]
+        self.ledger.put(replace(name, batch=self.ledger.describe(units)), record)
+        self.ledger.delete([name])
 
 
 def find_rubbish(configs: Sequence[Config]) -> Rubbish:
@@ -66,28 +76,37 @@ def find_rubbish(configs: Sequence[Config]) -> Rubbish:
     ledger = open_ledger(configs[0])
     wanted, files = _wanted(configs)
     rubbish = Rubbish(ledger)
-    batches: set[str] = set()
     sizes = ledger.storage.sizes()
     for dataset in {path.partition("/")[0] for path in sizes if "/" in path} - {"batches"}:
         ledger.look(dataset)
+    described = set()
     for path, size in sizes.items():
         name = Name.parse(path)
         if name is None:
             continue
         known = files.get(name.dataset, set())
-        is_of_known_file = name.kind == "whole" or not known or name.key in known
-        if name.kind == "skim" or (is_of_known_file and _is_wanted(name, wanted, ledger)):
-            rubbish.kept += 1
-            batches.add(name.batch)
-        else:
+        stays = _staying(name, wanted.get(name.dataset, set()), ledger)
+        if name.kind != "skim" and (not stays or (name.kind != "whole" and known and name.key not in known)):
             rubbish.names[path] = size
-    described = {batch_path(batch) for batch in batches}
+            continue
+        rubbish.kept += 1
+        described.add(batch_path(batch_of(stays)))
+        if name.kind != "skim" and stays != ledger.digests(name.batch):
+            rubbish.trimmed[name] = stays
     rubbish.names |= {
         path: size for path, size in sizes.items() if path.startswith("batches/") and path not in described
     }
-    for path in ledger.storage.stale_temporaries(_STALE):
-        rubbish.names[path] = 0
+    rubbish.names |= dict.fromkeys(ledger.storage.stale_temporaries(_STALE), 0)
     return rubbish
+
+
+def _staying(name: Name, wanted: set[tuple[str, str]], ledger: Ledger) -> dict[str, str]:
+    """Return the channels of a record that are wanted; of a whole dataset all or none."""
+    if name.kind == "skim":  # until the manifest holds it, its facts are nowhere else
+        return {}
+    digests = ledger.digests(name.batch)
+    stays = dict(set(digests.items()) & wanted)
+    return {} if name.kind == "whole" and stays != digests else stays
 
 
 def _wanted(configs: Sequence[Config]) -> tuple[dict[str, set[tuple[str, str]]], dict[str, set[str]]]:
@@ -109,9 +128,3 @@ def _keys(store: MetadataStore, dataset: Dataset) -> Iterator[str]:
     for record in store.records(dataset.name, source_key(dataset)):
         if record.error is None:
             yield file_key(record, dataset.tree_name)
-
-
-def _is_wanted(name: Name, wanted: dict[str, set[tuple[str, str]]], ledger: Ledger) -> bool:
-    digests = set(ledger.digests(name.batch).items())
-    here = wanted.get(name.dataset, set())
-    return digests <= here if name.kind == "whole" else not digests.isdisjoint(here)

@@ -161,7 +161,7 @@ def clean(*, folder: Path, also: tuple[str, ...], dry_run: bool) -> None:
     directory = _directory(folder)
     with working_folder(read_origin(directory)), run_lock(directory.path):
         rubbish = find_rubbish([present_config(directory), *(load_config(one) for one in also)])
-        what = f"{len(rubbish.names):,} files of {rubbish.size / 1e6:,.1f} MB"
+        what = f"{len(rubbish.names):,} files of {rubbish.size / 1e6:,.1f} MB, and parts of {len(rubbish.trimmed):,} others"
         if dry_run:
             click.echo(f"would remove {what}; {rubbish.kept:,} records would stay")
             return
