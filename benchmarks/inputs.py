@@ -14,7 +14,7 @@ from intccms.demo.production import FileJob, produce_file
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["copies", "full_size_file"]
+__all__ = ["branches_of", "copies", "full_size_file"]
 
 _OWN_BRANCHES = 65
 """Branches that the generator writes without being asked for more."""
@@ -58,3 +58,10 @@ def copies(path: Path, number: int, folder: Path) -> list[Path]:
         other = uuid.uuid5(uuid.NAMESPACE_URL, f"{own.hex()} {index}").bytes
         copy.write_bytes(content[:_HEADER].replace(own, other) + content[_HEADER:])
     return paths
+
+
+def branches_of(path: Path) -> list[str]:
+    """Return the names of the branches of a file."""
+    with uproot.open(path) as file:
+        names: list[str] = file["Events"].keys()
+    return names

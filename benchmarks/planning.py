@@ -55,7 +55,9 @@ PLANNING_LINES = (
 """Lines of the table."""
 
 
-def measure_planning(folder: Path, *, files: int, chunks: int, repeat: int) -> list[Planning]:
+def measure_planning(
+    folder: Path, *, files: int, chunks: int, branches: list[str], repeat: int
+) -> list[Planning]:
     """Return what planning takes while the ledger holds chunks, then files, then the whole dataset.
 
     Parameters
@@ -64,10 +66,12 @@ def measure_planning(folder: Path, *, files: int, chunks: int, repeat: int) -> l
         A new folder, for listing, metadata and run directory.
     files, chunks
         Number of files, and of chunks in each.
+    branches
+        Names of the branches of a file.
     repeat
         Processes that plan; the fastest counts.
     """
-    in_fresh_process(_prepare, folder, files, chunks)
+    in_fresh_process(_prepare, folder, files, chunks, branches)
     found = []
     states: tuple[State, ...] = ("chunk", "file", "whole") if chunks > 1 else ("chunk", "whole")
     for state in states:
@@ -92,18 +96,16 @@ def _plan(folder: Path, chunks: int) -> tuple[float, float, float]:
     return wall, cpu, peak_memory()
 
 
-def _prepare(folder: Path, files: int, chunks: int) -> None:
+def _prepare(folder: Path, files: int, chunks: int, branches: list[str]) -> None:
     """Make a run directory in which every chunk has a record."""
     from benchmarks.records import Contents, drawn_record, remember_files, remote_files
     from intccms.analysis.ledger import find_missing
-    from intccms.skimming import ColumnPlan
 
     folder.mkdir(parents=True)
     records = remote_files(files, chunks)
     _listing(folder).write_text("\n".join(record.name for record in records), encoding="utf-8")
     config = _config(folder)
-    declared = ColumnPlan(config).for_dataset(config.selected_datasets()[0])
-    remember_files(config, records, _branches(sorted({str(use.column) for use in declared})))
+    remember_files(config, records, branches)
     plans, ledger = _plans_and_ledger(config)
     contents = Contents(channels=2, histograms=4, bins=42, filled=20)
     content = drawn_record(contents, [one.name for one in config.channels], seed=1)
@@ -143,7 +145,3 @@ def _config(folder: Path) -> Config:
 
 def _listing(folder: Path) -> Path:
     return folder / "files.txt"
-
-
-def _branches(columns: list[str]) -> list[str]:
-    return columns

@@ -120,9 +120,7 @@ def _work(config: Config, record: FileMetadata, chunk_size: int) -> list[Work]:
 
     channels = tuple(one.name for one in config.selected_channels())
     metadata = DatasetMetadata(config.selected_datasets()[0], (record,))
-    return [
-        Work(chunk, channels, None) for file in files_of(metadata, chunk_size) for chunk in file.chunks
-    ]
+    return [Work(chunk, channels, None) for file in files_of(metadata, chunk_size) for chunk in file.chunks]
 
 
 def _process(config: Config, work: Sequence[Work]) -> None:

@@ -41,7 +41,7 @@ def work_on(config, chunk: Chunk, *channels: str) -> Work:
 
 
 def task_of(config) -> ProcessChunks:
-    return ProcessChunks(config, Place(Storage("nowhere"), "no token lies there"))
+    return ProcessChunks(config, Place(Storage("nowhere"), "no token lies there"), skims="nowhere")
 
 
 def summed(config, chunk: Chunk, *channels: str) -> DatasetSums:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from rich.console import Console
+
 from intccms.analysis.chunks import files_of
 from intccms.analysis.context import open_ledger, write_context, write_plan
 from intccms.analysis.executors import Executor, make_executor
@@ -204,8 +206,7 @@ class AnalysisRunner:
             begin = time.monotonic()
             processing = Processing(self.config, plans, open_ledger(self.config), executor)
             missing = processing.missing()
-            for line in missing.lines():
-                logger.info("%s", line)
+            self._announce(missing)
             write_context(self.config, self.directory)
             write_plan(self.config, self.directory, plans)
             if only is not None:
@@ -290,6 +291,13 @@ class AnalysisRunner:
                 on_plot=lambda path: advance(int(not path.stem.endswith("_log"))),
             )
         return RunResult(result.output, result.report, result.path, tuple(plots))
+
+    def _announce(self, missing: Missing) -> None:
+        """Say what will be computed and why; in notebooks, where nobody set up logging, as a display."""
+        for line in missing.lines():
+            logger.info("%s", line)
+        if self._progress and not logging.getLogger().handlers:
+            Console().print(missing)
 
     def _inputs(self) -> Any:
         """Return what the metadata are of: in a notebook the configuration may change between two stages."""
