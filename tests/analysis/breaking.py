@@ -66,10 +66,11 @@ def counted_skim(met: Any, events: Any, *, calls: str, seconds: float = 0.0) -> 
 
 
 def note(calls: str, events: Any) -> None:
-    """Append the number of the first event to a file, whole, whoever else appends to it."""
+    """Append the number of the first event to a file, whole, whoever else appends to it; -1 where there is none."""
+    first = min(np.asarray(events).tolist(), default=-1)
     handle = os.open(calls, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
-        os.write(handle, f"{int(np.min(np.asarray(events)))}\n".encode())
+        os.write(handle, f"{first}\n".encode())
     finally:
         os.close(handle)
 

@@ -21,6 +21,7 @@ from tests.analysis.breaking import (
     calls_in,
     counted_skim,
     datasets_of,
+    note,
 )
 from tests.analysis.toys import dataset, expected_sums, toy_config, write_toy
 from tests.reference import reference_data
@@ -234,9 +235,9 @@ def mask_only(met, events):
     return met > 20
 
 
-def with_a_field(events):
+def with_a_field(events, met):
     """Bespoke skimmer that returns events, with a field of its own."""
-    chosen = events[events.MET.pt > 20]
+    chosen = events[met > 20]
     return ak.with_field(chosen, chosen.MET.pt * 2, "twice_met")
 
 
@@ -246,7 +247,6 @@ def same(values):
 
 def test_a_bespoke_skimmer_that_returns_a_mask_skims_and_stops(analysis, toys):
     analysis.config["preprocess"]["skimming"] |= {"function": mask_only, "static_kwargs": {}}
-    analysis.config["channels"] = []
     result, _ = analysis.run({"save_skimmed_output": True}, analysis="skip")
     assert result.succeeded
     assert not (analysis.folder / "out" / "output.coffea").exists()
@@ -329,6 +329,36 @@ def test_a_skim_that_does_not_fit_is_refused_with_the_difference(what, analysis)
     assert result.succeeded
     analysis.run(ON_THE_FLY, "direct")
     assert_same_bits(bits(analysis.folder / "out"), bits(analysis.folder / "direct"))
+
+
+def raising_skim(met, events, *, calls, number):
+    note(calls, events)
+    if number in events:
+        message = f"event {number} is beyond me"
+        raise RuntimeError(message)
+    return {"MET > 20 GeV": met > 20}
+
+
+@pytest.mark.parametrize("switches", [SKIM_ONLY, ONE_PASS], ids=["skim only", "one pass"])
+def test_a_chunk_that_fails_while_skims_are_written_is_reported_and_missing_in_the_skim(switches, analysis, toys):
+    analysis.config["preprocess"]["skimming"]["function"] = raising_skim
+    analysis.config["preprocess"]["skimming"]["static_kwargs"]["number"] = 1_233  # entries 180 to 270
+    result, calls = analysis.run(switches)
+    assert calls == sum(CHUNKS.values())
+    (failure,) = result.output["report"]["failures"]
+    assert [(one["start"], one["stop"]) for one in failure["chunks"]] == [(180, 270)]
+    assert "event 1233 is beyond me" in failure["reason"]
+    assert not result.succeeded
+    assert result.output["report"]["datasets"][0]["processed"] == 590
+    (entry, _) = analysis.manifest()["files"]
+    assert "event 1233 is beyond me" in entry["failed"]["180"]
+    on_skims, _ = analysis.run(ON_SKIMS, "other")
+    (failure,) = on_skims.output["report"]["failures"]
+    assert [(one["start"], one["stop"]) for one in failure["chunks"]] == [(180, 270)]
+    assert "not in the skim" in failure["reason"]
+    assert not on_skims.succeeded
+    # the next run tries that chunk again, and no other
+    assert analysis.run(switches)[1] == 1
 
 
 def test_a_skim_that_was_never_written_is_refused(analysis):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import pickle
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,12 +20,15 @@ from intccms.utils.urls import is_url
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from types import ModuleType
 
     from intccms.analysis.ledger import DatasetPlan
     from intccms.schema import Config
     from intccms.utils.output import RunDirectory
 
 __all__ = ["open_ledger", "write_context", "write_plan"]
+
+logger = logging.getLogger(__name__)
 
 _PARTS = (
     "datasets",
@@ -66,12 +71,32 @@ def write_context(config: Config, directory: RunDirectory) -> None:
         "folder": str(Path.cwd()),
     }
     directory.write_json(directory.origin, origin)
-    if "***" in str(config.to_json()):  # what looks like a credential is not written anywhere
+    content = _pickled(config, modules)
+    if content is None:
         directory.pickled_config.unlink(missing_ok=True)
-        return
+    else:
+        write_atomically(directory.pickled_config, content)
+
+
+def _pickled(config: Config, modules: Sequence[ModuleType]) -> bytes | None:
+    """Return the configuration with its functions, None if it must not or cannot be kept."""
+    if "***" in str(config.to_json()):  # what looks like a credential is not written anywhere
+        return None
     for module in modules:
         cloudpickle.register_pickle_by_value(module)
-    write_atomically(directory.pickled_config, cloudpickle.dumps(config))
+    try:
+        content: bytes = cloudpickle.dumps(config)
+    except (
+        TypeError,
+        ValueError,
+        AttributeError,
+        RuntimeError,
+        NotImplementedError,
+        pickle.PicklingError,
+    ) as exc:
+        logger.info("the configuration cannot be kept as it is (%s); intccms replay will need --current", exc)
+        return None
+    return content
 
 
 def write_plan(config: Config, directory: RunDirectory, plans: Sequence[DatasetPlan]) -> None:
