@@ -110,7 +110,6 @@ def _merge(folder: Path, contents: Contents, results: int) -> tuple[float, float
 
 def _plan(contents: Contents, results: int) -> DatasetPlan:
     """Return a dataset of as many files, each one chunk."""
-
     from benchmarks.configurations import analysis_on
     from benchmarks.records import remote_files
     from intccms.analysis.chunks import files_of

@@ -133,13 +133,15 @@ class Change:
 CHANGES = {
     "the function itself": Change("trap.py", "(met > 1.0)", "(met > 45.0)", Cut(last=45.0)),
     "a function of another module": Change("cuts_of_trap.py", "values + 0.0", "values + 8.0", Cut(moved=8.0)),
-    "a constant of another module": Change("cuts_of_trap.py", "FACTOR = 1.0", "FACTOR = 0.5", Cut(factor=0.5)),
+    "a constant of another module": Change(
+        "cuts_of_trap.py", "FACTOR = 1.0", "FACTOR = 0.5", Cut(factor=0.5)
+    ),
     "a closure variable": Change("trap.py", "above(5.0)", "above(55.0)", Cut(least=55.0)),
     "a default argument": Change("trap.py", "highest=250.0", "highest=60.0", Cut(highest=60.0)),
     "a global constant": Change("trap.py", "PT_MIN = 10.0", "PT_MIN = 40.0", Cut(pt_min=40.0)),
     "a payload file": Change("table.json", '{"factor": 1.0}', '{"factor": 0.25}', Cut(table=0.25)),
     "a constant in the configuration": Change(
-        "trap.py", 'chosen, table=', 'chosen, highest=70.0, table=', Cut(highest=70.0)
+        "trap.py", "chosen, table=", "chosen, highest=70.0, table=", Cut(highest=70.0)
     ),
 }
 
@@ -206,7 +208,9 @@ def assert_true(folder: Path, toys: Any, cut: Cut) -> None:
         expected = np.histogram(met[passed], bins)[0]
         entries = output["entries"][channel]["met"][{"process": "tt"}].view(flow=True)
         assert entries.tolist() == expected.tolist()
-        values = output["histograms"][channel]["met"][{"process": "tt", "variation": "nominal"}].view(flow=True)["value"]
+        values = output["histograms"][channel]["met"][{"process": "tt", "variation": "nominal"}].view(
+            flow=True
+        )["value"]
         sums = scale * np.histogram(met[passed], bins, weights=weights[passed])[0]
         np.testing.assert_allclose(values, sums, rtol=0, atol=1e-9 * scale)
 

@@ -159,7 +159,6 @@ def test_channels_that_are_computed_one_after_the_other_are_those_computed_toget
         assert rows_of(run(folder, Scripted(rng))) == expected_rows()
 
 
-@pytest.mark.xfail(strict=True, reason="a chunk that is computed twice in one run counts twice")
 def test_chunks_that_are_computed_anew_for_the_sake_of_a_failure_count_once(tmp_path):
     run(tmp_path, Scripted(random.Random(1)), units_of(CR="cut 2"))
     fold = run(tmp_path, Scripted(random.Random(1), {("tt", 0, 100)}))["tt"]
@@ -271,7 +270,6 @@ def test_the_lumi_sections_are_those_of_the_files_and_of_the_chunks_where_some_a
         assert fold_dataset(plan, only_first | gone, ledger).lumis == {"1": [[0, 49], [100, 149]]}
 
 
-@pytest.mark.xfail(strict=True, reason="only the record of the whole dataset brings them in")
 def test_lumi_sections_of_files_without_events_count_in_every_run(tmp_path):
     metadata = metadata_of([150, 0, 100], data=True, lumis=[LUMIS[0], {"3": [[1, 4]]}, LUMIS[1]])
     plan, ledger = plan_of(metadata, UNITS), Ledger(Storage(str(tmp_path)))
@@ -282,7 +280,6 @@ def test_lumi_sections_of_files_without_events_count_in_every_run(tmp_path):
     assert first == second
 
 
-@pytest.mark.xfail(strict=True, raises=LookupError, reason="a chunk without channels has no record to add")
 def test_a_run_that_only_skims_survives_a_failed_chunk(tmp_path):
     plan, ledger = plans({})[0], Ledger(Storage(str(tmp_path)))
     assert find_missing([plan], ledger).work == []
@@ -291,7 +288,6 @@ def test_a_run_that_only_skims_survives_a_failed_chunk(tmp_path):
     assert [one.chunk for one in fold.failures] == [chunk]
 
 
-@pytest.mark.xfail(strict=True, reason="records of both orders are laid upon each other")
 def test_observables_that_change_places_between_two_runs_are_not_mixed_up(tmp_path):
     plan, ledger = in_ledger(tmp_path)
     first = next(name for name in ledger.names("tt") if name.key == plan.file(0).key)

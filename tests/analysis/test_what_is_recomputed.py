@@ -17,7 +17,7 @@ from intccms.analysis import AnalysisRunner
 from intccms.errors import MetadataError
 from intccms.schema import load_config
 from tests.analysis.breaking import assert_same_bits, bits, bits_of, calls_in, note, report_of, start
-from tests.analysis.toys import dataset, expected_sums, some_met, toy_config, write_toy
+from tests.analysis.toys import expected_sums, some_met, toy_config, write_toy
 
 CHUNK_SIZE = 90
 OF_TT, OF_DY = 5 + 3, 4
@@ -67,16 +67,23 @@ class Analysis:
         reasons = runner.plan().reasons
         self.result = runner.histogram()
         assert self.result.output["report"]["failures"] == ()
-        called = {path.name.removeprefix("calls "): len(calls_in(path)) for path in self.folder.glob("calls *")}
+        called = {
+            path.name.removeprefix("calls "): len(calls_in(path)) for path in self.folder.glob("calls *")
+        }
         return called, dict(reasons)
 
     def counted(self):
         """Return computed and reused chunks by dataset, as the report has them."""
-        return {one["name"]: (one["computed"], one["reused"]) for one in self.result.output["report"]["datasets"]}
+        return {
+            one["name"]: (one["computed"], one["reused"]) for one in self.result.output["report"]["datasets"]
+        }
 
     def assert_as_new(self):
         """Compare with a run that has no ledger."""
-        config = {**self.config, "general": {**self.config["general"], "output_dir": str(self.folder / "anew")}}
+        config = {
+            **self.config,
+            "general": {**self.config["general"], "output_dir": str(self.folder / "anew")},
+        }
         fresh = AnalysisRunner(load_config(config), progress=False).histogram()
         assert_same_bits(bits_of(self.result.output), bits_of(fresh.output))
         shutil.rmtree(self.folder / "anew")
@@ -279,7 +286,9 @@ def test_a_cross_section_or_luminosity_scales_the_histograms_and_reads_no_event(
 def test_files_that_are_gone_are_an_error_even_if_nothing_has_to_be_read(analysis):
     analysis.config["general"] |= {"lumi": 100.0, "run_metadata_generation": False}
     analysis.input.rename(analysis.folder / "taken away")
-    with pytest.raises(MetadataError, match=r"do not cover, or not as they are now, 3 file\(s\), such as .*tt_0.root"):
+    with pytest.raises(
+        MetadataError, match=r"do not cover, or not as they are now, 3 file\(s\), such as .*tt_0.root"
+    ):
         analysis.run()
 
 
@@ -380,7 +389,9 @@ def expected_bins(toy, threshold=20):
 def entries_of(folder):
     from coffea.util import load
 
-    return load(str(folder / "out" / "output.coffea"))["entries"]["all"]["ht"][{"process": "tt"}].view(flow=True)
+    return load(str(folder / "out" / "output.coffea"))["entries"]["all"]["ht"][{"process": "tt"}].view(
+        flow=True
+    )
 
 
 def test_a_chunk_that_failed_for_a_while_is_all_that_the_next_run_computes(twenty):
@@ -388,7 +399,9 @@ def test_a_chunk_that_failed_for_a_while_is_all_that_the_next_run_computes(twent
     (folder / "flag").touch()
     status, text = start(folder / "analysis_of_twenty.py").wait()
     assert status == 0, text
-    assert Counter(calls_in(folder / "calls")) == {8_000 + 10 * index: 1 + (index == 13) for index in range(20)}
+    assert Counter(calls_in(folder / "calls")) == {
+        8_000 + 10 * index: 1 + (index == 13) for index in range(20)
+    }
     assert np.array_equal(entries_of(folder), expected_bins(toy))
     assert report_of(folder / "out")["complete"]
     completed = bits(folder / "out")

@@ -23,7 +23,7 @@ from tests.analysis.breaking import (
     datasets_of,
     note,
 )
-from tests.analysis.toys import dataset, expected_sums, toy_config, write_toy
+from tests.analysis.toys import expected_sums, toy_config, write_toy
 from tests.reference import reference_data
 
 CHUNK_SIZE = 90
@@ -107,7 +107,11 @@ def test_every_mode_gives_the_same_bits_by_process_and_by_dataset(sequence, ledg
         assert result.succeeded
     assert_same_bits(bits(analysis.folder / output), direct)
     report = result.output["report"]
-    assert [(one["processed"], one["coverage"]) for one in report["datasets"]] == [(680, 1.0), (310, 1.0), (260, 1.0)]
+    assert [(one["processed"], one["coverage"]) for one in report["datasets"]] == [
+        (680, 1.0),
+        (310, 1.0),
+        (260, 1.0),
+    ]
     if analysis.skims.exists():
         assert_skims_are_whole(analysis.skims, toys)
 
@@ -161,7 +165,12 @@ def of_another_chunk(path):
     shutil.copy(path.parent / "part_0.parquet", path)
 
 
-FAULTS = {"garbage": garbage, "truncated": truncated, "of another chunk": of_another_chunk, "gone": lambda path: path.unlink()}
+FAULTS = {
+    "garbage": garbage,
+    "truncated": truncated,
+    "of another chunk": of_another_chunk,
+    "gone": lambda path: path.unlink(),
+}
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -175,7 +184,9 @@ def test_a_spoilt_part_is_a_failure_that_names_it_and_never_a_number(fault, anal
     (chunk,) = failure["chunks"]
     assert (chunk["dataset"], chunk["start"], chunk["stop"]) == ("tt", 180, 270)
     assert not result.succeeded
-    lost = expected_sums(toys["tt"], lambda toy, index: toy is not toys["tt"][0] or index not in range(180, 270))
+    lost = expected_sums(
+        toys["tt"], lambda toy, index: toy is not toys["tt"][0] or index not in range(180, 270)
+    )
     entries = result.output["entries"]["all"]["ht"][{"process": "tt"}].view(flow=True)
     assert np.array_equal(entries, lost["ht"]["entries"])
     # written anew, the skim is whole again, and only the lost chunk is computed from it
@@ -253,31 +264,27 @@ def test_a_bespoke_skimmer_that_returns_a_mask_skims_and_stops(analysis, toys):
     assert_skims_are_whole(analysis.skims, toys)
 
 
-def test_a_field_that_a_bespoke_skimmer_adds_is_there_when_its_skims_are_analysed(analysis, toys):
+def of_added_field(column):
+    observable = {"name": "twice", "function": same, "use": [column], "binning": [0, 50, 100, 200, 400]}
+    return [{"name": "all", "observables": [observable]}]
+
+
+@pytest.mark.parametrize("channels_of_skim", ["those of the analysis", "others"])
+def test_a_field_that_a_bespoke_skimmer_adds_is_there_when_its_skims_are_analysed(
+    channels_of_skim, analysis, toys
+):
     """The truth: twice the missing momentum of each event that passes, from the numbers drawn."""
     analysis.config["preprocess"]["skimming"] |= {
         "function": with_a_field,
         "use": [("event", None), ("MET", "pt")],
         "static_kwargs": {},
     }
-    analysis.config["baseline_selection"] = None
-    analysis.config["ghost_observables"] = []
-    analysis.config["channels"] = [
-        {
-            "name": "all",
-            "observables": [
-                {
-                    "name": "twice",
-                    "function": same,
-                    "use": [("event", "twice_met")],
-                    "binning": [0, 50, 100, 200, 400],
-                }
-            ],
-        }
-    ]
+    analysis.config |= {"baseline_selection": None, "ghost_observables": [], "good_object_masks": []}
+    on_source = ("MET", "pt") if channels_of_skim == "others" else ("event", "twice_met")
+    analysis.config["channels"] = of_added_field(on_source)
     analysis.run({"save_skimmed_output": True}, analysis="skip")
-    table = pq.read_table(analysis.skims / "tt" / "file_0" / "part_0.parquet")
-    assert "twice_met" in table.column_names
+    assert "twice_met" in pq.read_schema(analysis.parts()[0]).names
+    analysis.config["channels"] = of_added_field(("event", "twice_met"))
     result, _ = analysis.run(ON_SKIMS)
     assert result.output["report"]["failures"] == ()
     met = np.concatenate([toy.columns["MET_pt"] for toy in toys["tt"]])
@@ -321,7 +328,9 @@ def test_a_skim_that_does_not_fit_is_refused_with_the_difference(what, analysis)
     change, name, words = REFUSALS[what]
     analysis.run(SKIM_ONLY)
     change(analysis)
-    with pytest.raises(ConfigError, match=rf"the skim of dataset '{name}' in .* does not fit .*: {words}.*run_skimming=True"):
+    with pytest.raises(
+        ConfigError, match=rf"the skim of dataset '{name}' in .* does not fit .*: {words}.*run_skimming=True"
+    ):
         analysis.run(ON_SKIMS)
     # and written for the new configuration, it fits
     analysis.run(SKIM_ONLY)
@@ -340,7 +349,9 @@ def raising_skim(met, events, *, calls, number):
 
 
 @pytest.mark.parametrize("switches", [SKIM_ONLY, ONE_PASS], ids=["skim only", "one pass"])
-def test_a_chunk_that_fails_while_skims_are_written_is_reported_and_missing_in_the_skim(switches, analysis, toys):
+def test_a_chunk_that_fails_while_skims_are_written_is_reported_and_missing_in_the_skim(
+    switches, analysis, toys
+):
     analysis.config["preprocess"]["skimming"]["function"] = raising_skim
     analysis.config["preprocess"]["skimming"]["static_kwargs"]["number"] = 1_233  # entries 180 to 270
     result, calls = analysis.run(switches)
@@ -396,7 +407,10 @@ def test_a_file_added_after_the_skim_is_reported_missing_until_it_is_skimmed(ana
     assert failure["chunks"][0]["file"] == str(more.path)
     assert not result.succeeded
     assert analysis.run(SKIM_ONLY)[1] == 2
-    assert {file["name"]: file["index"] for file in analysis.manifest()["files"]} == {**numbers, str(more.path): 2}
+    assert {file["name"]: file["index"] for file in analysis.manifest()["files"]} == {
+        **numbers,
+        str(more.path): 2,
+    }
     result, _ = analysis.run(ON_SKIMS)
     assert result.succeeded
     assert result.output["report"]["datasets"][0]["processed"] == 780
@@ -431,11 +445,15 @@ def test_data_with_a_lumi_mask_and_an_absent_trigger_are_the_same_from_skims(toy
     assert found.output["report"]["notes"] == (
         "tt: HLT_IsoMu24 absent from its files or some of them, and counted as False there",
     )
-    sections = [(one["lumi_sections"], one["processed_lumi_sections"]) for one in found.output["report"]["datasets"]]
+    sections = [
+        (one["lumi_sections"], one["processed_lumi_sections"]) for one in found.output["report"]["datasets"]
+    ]
     assert sections == [(None, None), (None, None), (13, 13)]
     steps = expected_sums([toys["tt"][1], without])["steps"]
     assert found.output["cutflow"]["SR"]["entries"]["tt"][:1] == [steps["all"][0]]
-    assert found.output["cutflow"]["SR"]["entries"]["tt"][-2:] == [steps[name][0] for name in ("trigger", "two jets")]
+    assert found.output["cutflow"]["SR"]["entries"]["tt"][-2:] == [
+        steps[name][0] for name in ("trigger", "two jets")
+    ]
 
 
 def modes_agree(config, folder):

@@ -146,7 +146,9 @@ PLACES = {
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("fault", ["is read-only", "lies below a file"])
-def test_a_folder_that_cannot_be_written_stops_the_run_before_events_are_read(fault, place, analysis, tmp_path):
+def test_a_folder_that_cannot_be_written_stops_the_run_before_events_are_read(
+    fault, place, analysis, tmp_path
+):
     override, name = PLACES[place]
     folder = tmp_path / "place" / name
     if fault == "is read-only":
@@ -202,7 +204,9 @@ def test_a_disk_full_while_a_part_is_written(executor, analysis, expected, chunk
 
 def test_a_disk_full_while_a_record_is_written(analysis, expected, chunks):
     (analysis.limits / "observable").write_text(json.dumps([FULL_AT, 100]))
-    analysis.assert_stops("cannot write", str(analysis.output / "ledger" / "tt"), "File too large", "free space")
+    analysis.assert_stops(
+        "cannot write", str(analysis.output / "ledger" / "tt"), "File too large", "free space"
+    )
     analysis.assert_nothing_is_half_written()
     assert calls_in(analysis.calls)[-2:] == IN_VAIN
     (analysis.limits / "observable").unlink()

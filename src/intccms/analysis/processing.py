@@ -70,6 +70,7 @@ class Processing:
         self._failures: dict[str, dict[tuple[int, int], ChunkFailure]] = {name: {} for name in self._plans}
         self._computed: Counter[str] = Counter()
         self._computed_entries: Counter[str] = Counter()
+        self._taken: set[tuple[str, int, int]] = set()
         self._cpu_seconds: dict[str, float] = dict.fromkeys(self._plans, 0.0)
         self._open: Counter[tuple[str, int]] = Counter()
 
@@ -177,8 +178,13 @@ class Processing:
             else:
                 self._ledger.note(name)
         dataset = receipt.chunk.dataset
-        self._computed[dataset] += 1
-        self._computed_entries[dataset] += receipt.chunk.entries
+        place = (dataset, receipt.chunk.file_index, receipt.chunk.start)
+        if (
+            place not in self._taken
+        ):  # for the sake of a failure, or of a lost record, it may be computed again
+            self._computed[dataset] += 1
+            self._computed_entries[dataset] += receipt.chunk.entries
+            self._taken.add(place)
         self._cpu_seconds[dataset] += receipt.cpu_seconds
         self._plans[dataset].targets.pop((receipt.chunk.file_index, receipt.chunk.start), None)
 

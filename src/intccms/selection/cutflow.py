@@ -45,7 +45,7 @@ class Cutflow:
         """Add the same steps of two parts of a dataset."""
         names = dict.fromkeys([*self.steps, *other.steps])
         mixed = self.mixed or other.mixed
-        mixed |= bool(self.steps and other.steps) and list(self.steps) != list(other.steps)
+        mixed |= not (_begins(self.steps, other.steps) or _begins(other.steps, self.steps))
         zero = (0, 0.0)
         pairs: dict[str, Any] = {
             name: tuple(
@@ -54,3 +54,10 @@ class Cutflow:
             for name in names
         }
         return type(self)(pairs, mixed)
+
+
+def _begins(one: dict[str, tuple[int, float]], other: dict[str, tuple[int, float]]) -> bool:
+    """Tell whether one has the steps of the other, or its first ones and no event left for the rest."""
+    names = list(one)
+    same = names == list(other)[: len(names)]
+    return same and (len(names) == len(other) or not names or one[names[-1]][0] == 0)

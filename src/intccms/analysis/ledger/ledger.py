@@ -78,7 +78,10 @@ class Ledger:
         """
         described = {unit.name: {"digest": unit.digest, "parts": dict(unit.parts)} for unit in units}
         batch = batch_of({name: str(one["digest"]) for name, one in described.items()})
-        if not self._batches.get(batch) and self.storage.size(batch_path(batch)) is None:
+        known = self._batches.get(batch)
+        if known is None and self.storage.size(batch_path(batch)) is not None:
+            known = self._batch(batch)  # it may be damaged
+        if not known:
             self.storage.put(batch_path(batch), json.dumps(described, indent=1).encode())
         self._batches[batch] = described
         return batch

@@ -41,7 +41,7 @@ def compact_file(plan: DatasetPlan, file: FilePlan, ledger: Ledger) -> None:
     record = _sum_of_chunks(plan, file.chunks, wanted, ledger)
     batch = ledger.describe(plan.units[name] for name in wanted)
     ledger.put(Name(plan.name, "file", file.key, file.extent, batch), record)
-    now_at_file = set(wanted.items())
+    now_at_file = set(plan.digests.items())
     ledger.delete(
         Name(plan.name, "chunk", file.key, _extent(chunk), one)
         for chunk in file.chunks
@@ -78,7 +78,7 @@ def fold_dataset(
         fold.lumis = union(record.lumis for record in plan.metadata.good)
         return fold
     total = _Total()
-    lumis = []
+    lumis = [record.lumis for record in plan.metadata.good if not record.entries]
     for file in plan.files:
         failed = [
             failures[file.index, one.start] for one in file.chunks if (file.index, one.start) in failures
@@ -99,9 +99,11 @@ def fold_dataset(
 
 def _of_file(plan: DatasetPlan, file: FilePlan, failed: Sequence[Chunk], ledger: Ledger) -> Record:
     """Return the sum of a file's chunks; a file with failures has no record that leaves them out."""
+    starts = {chunk.start for chunk in failed}
+    chunks = [chunk for chunk in file.chunks if chunk.start not in starts]
+    if not plan.units:  # a run that only skims
+        return Record(sum(chunk.entries for chunk in chunks), 0.0, {})
     if failed:
-        starts = {chunk.start for chunk in failed}
-        chunks = [chunk for chunk in file.chunks if chunk.start not in starts]
         return _sum_of_chunks(plan, chunks, plan.digests, ledger)
     wanted = _not_at_file(plan, file, ledger)
     records = []

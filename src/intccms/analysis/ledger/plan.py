@@ -97,13 +97,15 @@ class Missing:
     """All chunks that are wanted."""
     reasons: Counter[tuple[str, str]]
     """(channel or ``skim``, reason) -> chunks."""
+    failed: int = 0
+    """Chunks that failed before and are not tried again."""
     untouched: set[Chunk] = field(default_factory=set)
     """Chunks of which nothing was ever computed."""
 
     @property
     def reused(self) -> int:
         """Chunks of which everything is there."""
-        return self.chunks - len(self.work)
+        return self.chunks - len(self.work) - self.failed
 
     def lines(self) -> list[str]:
         """Return what will be computed and why, for people."""
@@ -198,17 +200,17 @@ class _Search:
         if done and not plan.targets:
             return
         for file in plan.files:
-            at_file: frozenset[str] = frozenset()
-            if file.index not in incomplete:
-                at_file = self.ledger.batches(plan.name, "file", file.key, file.extent)
+            at_file = self.ledger.batches(plan.name, "file", file.key, file.extent)
             for chunk in file.chunks:
                 if (file.index, chunk.start) in self.failed:
+                    self.missing.failed += 1
                     continue
-                batches = at_file | self.ledger.batches(plan.name, "chunk", chunk.key, _extent(chunk))
-                lacking = () if done else self._lacking(batches)
+                at_chunk = self.ledger.batches(plan.name, "chunk", chunk.key, _extent(chunk))
+                usable = at_chunk if file.index in incomplete else at_file | at_chunk
+                lacking = () if done else self._lacking(usable)
                 target = plan.targets.get((file.index, chunk.start))
                 if lacking or target is not None:
-                    self._add(chunk, lacking, target, batches)
+                    self._add(chunk, lacking, target, at_file | at_chunk)
 
     def _lacking(self, batches: frozenset[str]) -> tuple[str, ...]:
         if batches not in self._covered:
@@ -251,6 +253,8 @@ def _explain(unit: Unit, batches: frozenset[str], ledger: Ledger) -> str:
     if not before:
         return "new channel"
     changes = min((differences(parts, unit.parts) for parts in before), key=len)
+    if not changes:
+        return "another chunk of its file failed, so that the sum of the file does not serve"
     shown = ", ".join(changes[:4])
     return f"{shown} and {len(changes) - 4} more" if len(changes) > 4 else shown
 

@@ -79,9 +79,9 @@ def record_of(sums: DatasetSums, cpu_seconds: float = 0.0) -> Record:
     """Return the record of a processed chunk."""
     channels = {}
     for name, cutflow in sums.channels.items():
-        contents = {
-            observable: one for (channel, observable), one in sums.histograms.items() if channel == name
-        }
+        # in one order whatever that of the configuration, which the digest of a channel does not see
+        observables = sorted(observable for channel, observable in sums.histograms if channel == name)
+        contents = {observable: sums.histograms[name, observable] for observable in observables}
         total = Accumulator(tuple((observable, one.sumw.shape) for observable, one in contents.items()))
         for observable, one in contents.items():
             total.put(observable, one)
@@ -109,6 +109,9 @@ class Accumulator:
 
     def add(self, content: ChannelContent) -> None:
         """Add the content of a record with the same layout."""
+        if content.layout != self.layout:
+            message = f"histograms {content.layout} cannot be added to {self.layout}"
+            raise DamagedRecordError(message)
         # a position occurs once in a record, so that fancy indexing adds each value
         self._sumw[content.index] += content.sumw
         self._sumw2[content.index] += content.sumw2

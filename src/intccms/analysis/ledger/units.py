@@ -114,7 +114,6 @@ class Units:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._known: dict[tuple[str, ...], dict[str, Unit]] = {}
 
     def channels(self, dataset: Dataset, *, everything: bool = False) -> dict[str, Unit]:
         """Return the channels of a dataset, by name; with `everything` also those that a filter leaves out.
