@@ -1,25 +1,68 @@
-"""``python -m benchmarks``: make full-size files (once), measure, and print a table."""
+"""``python -m benchmarks``: make full-size files (once), measure, and print tables."""
 
 from __future__ import annotations
 
-import json
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
-from rich.table import Table
 
-from benchmarks.inputs import full_size_file
-from benchmarks.throughput import Measurement, measure_in_fresh_process
+from benchmarks.inputs import branches_of, copies, full_size_file
+from benchmarks.ledger import LEDGER_LINES, measure_ledger
+from benchmarks.merging import CONTENTS, MERGING_LINES, measure_merging
+from benchmarks.planning import PLANNING_LINES, measure_planning
+from benchmarks.skims import SKIM_LINES, measure_skims
+from benchmarks.tables import as_table, keep, of_parts
+from benchmarks.throughput import THROUGHPUT_LINES, measure_throughput
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
 
 
-@click.command()
-@click.option("--events", default=100_000, show_default=True, help="Events in the generated file.")
-@click.option("--branches", default=1_500, show_default=True, help="Branches in the generated file.")
+@dataclass(frozen=True)
+class Place:
+    """Where files and figures are kept, and how large the files are."""
+
+    folder: Path
+    events: int
+    branches: int
+    console: Console
+
+    def file(self, compression: str) -> Path:
+        """Return the full-size file."""
+        with self.console.status(f"generating {self.events:,} events with {compression} (once)"):
+            return full_size_file(
+                self.folder, events=self.events, branches=self.branches, compression=compression
+            )
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """Yield a new folder that is removed afterwards."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="scratch-", dir=self.folder) as name:
+            yield Path(name)
+
+
+@click.group(invoke_without_command=True)
+@click.option(
+    "--folder", type=click.Path(path_type=Path), default=Path("build/benchmarks"), show_default=True
+)
+@click.option("--events", default=100_000, show_default=True, help="Events in a generated file.")
+@click.option("--branches", default=1_500, show_default=True, help="Branches in a generated file.")
+@click.pass_context
+def main(context: click.Context, *, folder: Path, events: int, branches: int) -> None:
+    """Measure one thing, or all of them."""
+    context.obj = Place(folder.absolute(), events, branches, Console())
+    if context.invoked_subcommand is None:
+        for command in (throughput, ledger, planning, merging, skims):
+            context.invoke(command)
+
+
+@main.command()
 @click.option(
     "--compression", multiple=True, default=("lzma:9", "zstd:5"), show_default=True, help="Codec and level."
 )
@@ -27,56 +70,100 @@ if TYPE_CHECKING:
     "--chunk-size", multiple=True, default=(100_000, 10_000), show_default=True, help="Events per chunk."
 )
 @click.option("--repeat", default=3, show_default=True, help="Repetitions; the fastest of each counts.")
-@click.option(
-    "--folder", type=click.Path(path_type=Path), default=Path("build/benchmarks"), show_default=True
-)
-def main(
-    *,
-    events: int,
-    branches: int,
-    compression: tuple[str, ...],
-    chunk_size: tuple[int, ...],
-    repeat: int,
-    folder: Path,
+@click.pass_obj
+def throughput(
+    place: Place, *, compression: tuple[str, ...], chunk_size: tuple[int, ...], repeat: int
 ) -> None:
-    """Measure metadata, skim filter and histogram pass against plain uproot reading of the same branches."""
-    console = Console()
-    rows: list[Measurement] = []
+    """Compare metadata, skim filter and histogram pass with plain uproot reading of the same branches."""
+    rows = []
     for codec in compression:
-        with console.status(f"generating {events:,} events with {codec} (once)"):
-            path = full_size_file(folder, events=events, branches=branches, compression=codec)
+        path = place.file(codec)
         for size in chunk_size:
-            with console.status(f"measuring {codec}, chunks of {size:,}"):
-                rows.append(measure_in_fresh_process(path, chunk_size=size, repeat=repeat))
-    console.print(_table(rows))
-    (folder / "results.json").write_text(json.dumps([row.to_json() for row in rows], indent=2))
+            with place.console.status(f"measuring {codec}, chunks of {size:,}"):
+                rows.append(measure_throughput(path, chunk_size=size, repeat=repeat))
+    place.console.print(as_table("One file, CPU time on one core", THROUGHPUT_LINES, rows))
+    keep(place.folder / "throughput.json", rows)
 
 
-def _table(rows: list[Measurement]) -> Table:
-    table = Table(title="CPU time on one core")
-    table.add_column("")
-    for row in rows:
-        table.add_column(f"{row.codec}\nchunks of {row.chunk_size:,}", justify="right")
-    lines: list[tuple[str, Callable[[Measurement], str]]] = [
-        ("events", lambda row: f"{row.events:,}"),
-        ("branches", lambda row: f"{row.branches:,}"),
-        ("plain read of the same branches [s]", lambda row: f"{row.plain:.2f}"),
-        ("histogram pass [s]", lambda row: f"{row.histogram:.2f}"),
-        ("  ratio to the plain read", lambda row: f"{row.histogram / row.plain:.2f}"),
-        ("  events per second", lambda row: f"{row.events / row.histogram:,.0f}"),
-        ("plain read of the filter's branches [s]", lambda row: f"{row.plain_skim:.2f}"),
-        ("skim filter [s]", lambda row: f"{row.skim:.2f}"),
-        ("  ratio to the plain read", lambda row: f"{row.skim / row.plain_skim:.2f}"),
-        ("  skim filter, events per second", lambda row: f"{row.events / row.skim:,.0f}"),
-        ("uproot.open and the tree [ms]", lambda row: f"{1e3 * row.opening:.0f}"),
-        ("metadata of the file [ms]", lambda row: f"{1e3 * row.metadata:.1f}"),
-        ("  files per second", lambda row: f"{1 / row.metadata:,.0f}"),
-        ("  ratio to opening", lambda row: f"{row.metadata / row.opening:.3f}"),
-        ("peak memory of the worker [MiB]", lambda row: f"{row.peak_rss:.0f}"),
-    ]
-    for title, text in lines:
-        table.add_row(title, *(text(row) for row in rows))
-    return table
+@main.command()
+@click.option("--files", default=20, show_default=True, help="Copies of the generated file.")
+@click.option("--chunk-size", default=2_000, show_default=True, help="Events per chunk.")
+@click.pass_obj
+def ledger(place: Place, *, files: int, chunk_size: int) -> None:
+    """Measure what the ledger takes of the CPU time of a run, and of the disk."""
+    source = place.file("lzma:9")
+    with place.scratch() as folder, place.console.status("measuring the ledger in a run"):
+        inputs = copies(source, files, folder / "input")
+        cost = measure_ledger(inputs, folder / "output", chunk_size=chunk_size)
+    heads = ("CPU time [s]", "per chunk [ms]", "share")
+    place.console.print(of_parts("A run, CPU time on one core", heads, cost.lines()))
+    place.console.print(as_table("The ledger on disk", LEDGER_LINES, [cost]))
+    keep(place.folder / "ledger.json", [cost])
+
+
+@main.command()
+@click.option("--chunks", default=10_000, show_default=True, help="Chunks of the finished run.")
+@click.option("--repeat", default=3, show_default=True, help="Processes; the fastest counts.")
+@click.pass_obj
+def planning(place: Place, *, chunks: int, repeat: int) -> None:
+    """Measure how long a finished run takes to find out that nothing is to be done."""
+    names = branches_of(place.file("lzma:9"))
+    rows = []
+    for files, of_each in ((chunks // 10, 10), (chunks, 1)):
+        with place.scratch() as folder, place.console.status(f"planning {files:,} files of {of_each} chunks"):
+            rows += measure_planning(
+                folder / "run", files=files, chunks=of_each, branches=names, repeat=repeat
+            )
+    place.console.print(as_table("Planning a finished run", PLANNING_LINES, rows))
+    keep(place.folder / "planning.json", rows)
+
+
+@main.command()
+@click.option(
+    "--results", multiple=True, default=(1_000, 3_000, 10_000), show_default=True, help="Results to add up."
+)
+@click.pass_obj
+def merging(place: Place, *, results: tuple[int, ...]) -> None:
+    """Measure how long adding results up takes, and in how much memory."""
+    for contents in CONTENTS:
+        rows = []
+        for number in results:
+            with place.scratch() as folder, place.console.status(f"adding {number:,} results: {contents}"):
+                rows.append(measure_merging(folder, contents, results=number))
+        place.console.print(as_table("Adding results up, CPU time on one core", MERGING_LINES, rows))
+        keep(place.folder / f"merging-{CONTENTS.index(contents)}.json", rows)
+
+
+@main.command()
+@click.option("--files", default=20, show_default=True, help="Copies of the generated file.")
+@click.option(
+    "--chunk-size", multiple=True, default=(100_000, 20_000), show_default=True, help="Events per chunk."
+)
+@click.option(
+    "--missing-momentum", default=215.0, show_default=True, help="Threshold of the filter [GeV]: 4 % pass."
+)
+@click.option("--repeat", default=2, show_default=True, help="Processes for each pass; the fastest counts.")
+@click.pass_obj
+def skims(
+    place: Place, *, files: int, chunk_size: tuple[int, ...], missing_momentum: float, repeat: int
+) -> None:
+    """Compare histograms from skims with histograms from the source, and measure writing skims."""
+    rows, source = [], place.file("lzma:9")
+    with place.scratch() as folder:
+        inputs = copies(source, files, folder / "input")
+        for size in chunk_size:
+            with place.console.status(f"measuring skims, chunks of {size:,}"):
+                rows.append(
+                    measure_skims(
+                        inputs,
+                        folder / f"chunks_of_{size}",
+                        chunk_size=size,
+                        missing_momentum=missing_momentum,
+                        repeat=repeat,
+                    )
+                )
+    place.console.print(as_table("Skims, CPU time on one core", SKIM_LINES, rows))
+    keep(place.folder / "skims.json", rows)
 
 
 if __name__ == "__main__":

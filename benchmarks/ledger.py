@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["LedgerCost", "measure_ledger"]
+__all__ = ["LEDGER_LINES", "LedgerCost", "measure_ledger"]
 
 _BLOCK = 4096
 """What a small file takes on most disks [bytes]."""
@@ -54,6 +54,18 @@ class LedgerCost:
     def to_json(self) -> dict[str, Any]:
         """Return the figures as JSON data."""
         return asdict(self)
+
+
+LEDGER_LINES = (
+    ("events", lambda one: f"{one.events:,}"),
+    ("files", lambda one: f"{one.files:,}"),
+    ("chunks", lambda one: f"{one.chunks:,}"),
+    ("bytes per chunk, before compaction", lambda one: f"{one.record_bytes:,.0f}"),
+    ("  on disk, in blocks of 4,096", lambda one: f"{one.record_disk:,.0f}"),
+    ("bytes per chunk, after compaction", lambda one: f"{one.compact_bytes:,.0f}"),
+    ("  on disk, in blocks of 4,096", lambda one: f"{one.compact_disk:,.0f}"),
+)
+"""Lines of the table of sizes."""
 
 
 def measure_ledger(files: Sequence[Path], folder: Path, *, chunk_size: int) -> LedgerCost:

@@ -29,7 +29,6 @@ class Pass:
 class Skims:
     """The passes over the same files, each in a process of its own, the fastest of several."""
 
-    codec: str
     files: int
     events: int
     kept: int
@@ -52,6 +51,7 @@ class Skims:
 
 
 SKIM_LINES = (
+    ("chunks of", lambda one: f"{one.chunk_size:,}"),
     ("files", lambda one: f"{one.files:,}"),
     ("events", lambda one: f"{one.events:,}"),
     ("events kept", lambda one: f"{100 * one.kept / one.events:.1f} %"),
@@ -78,7 +78,7 @@ SKIM_LINES = (
 
 
 def measure_skims(
-    files: Sequence[Path], folder: Path, *, codec: str, chunk_size: int, missing_momentum: float, repeat: int
+    files: Sequence[Path], folder: Path, *, chunk_size: int, missing_momentum: float, repeat: int
 ) -> Skims:
     """Return the passes in all modes.
 
@@ -88,8 +88,6 @@ def measure_skims(
         Files with events.
     folder
         A new folder, for run directories.
-    codec
-        How the files are compressed, for the table.
     chunk_size
         Events in a chunk.
     missing_momentum
@@ -114,7 +112,6 @@ def measure_skims(
     on_the_fly = fastest("on_the_fly")
     events, kept = _counts(folder / "write_0" / "skimmed")
     return Skims(
-        codec=codec,
         files=len(files),
         events=events,
         kept=kept,

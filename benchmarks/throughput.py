@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from intccms.metadata import FileMetadata
     from intccms.schema import Config
 
-__all__ = ["LINES", "Measurement", "measure_throughput"]
+__all__ = ["THROUGHPUT_LINES", "Measurement", "measure_throughput"]
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,10 @@ class Measurement:
         return asdict(self)
 
 
-LINES = (
+THROUGHPUT_LINES = (
+    ("codec", lambda one: one.codec),
     ("events", lambda one: f"{one.events:,}"),
+    ("chunks of", lambda one: f"{one.chunk_size:,}"),
     ("branches", lambda one: f"{one.branches:,}"),
     ("plain read of the same branches [s]", lambda one: f"{one.plain:.2f}"),
     ("histogram pass [s]", lambda one: f"{one.histogram:.2f}"),
@@ -131,7 +133,7 @@ def _process(config: Config, work: Sequence[Work]) -> None:
     from intccms.utils.storage import Storage
 
     forget_sources()
-    task = ProcessChunks(config, Place(Storage("not-written"), ""))
+    task = ProcessChunks(config, Place(Storage("not-written"), ""), skims="not-written")
     for one in work:
         task.sums(one)
 

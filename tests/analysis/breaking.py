@@ -7,7 +7,6 @@ started one and needs no second to begin.
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import json
 import multiprocessing
 import os
@@ -241,15 +240,6 @@ def assert_skims_are_whole(skims: Path, toys: dict[str, list[Toy]]) -> None:
         assert all(listed.values())
         there = {str(path.relative_to(skims / name)) for path in (skims / name).rglob("*.parquet")}
         assert {one for one in there if not Path(one).name.startswith(".")} == set(listed)
-
-
-def hashes(folder: Path) -> dict[str, str]:
-    """Return the content hashes of all files below a folder."""
-    return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
 
 
 def datasets_of(

@@ -71,8 +71,8 @@ def uninterrupted(toys, tmp_path_factory):
 KILLS = {
     "one process": ("iterative", True, False, 20),
     "one process while it writes skims": ("iterative", True, True, 20),
-    "a process with its workers, while they write skims": ("futures", True, True, 4),
-    "a process whose workers live on for a moment": ("futures", False, False, 4),
+    "a process with its workers, while they write skims": ("futures", True, True, 3),
+    "a process whose workers live on for a moment": ("futures", False, False, 3),
 }
 
 
@@ -95,7 +95,7 @@ def test_a_run_killed_at_random_moments_is_completed_without_doing_anything_twic
         if run.process.is_alive():
             run.kill(group=group)
             kills += 1
-    assert kills >= moments // 2  # a slow watcher may let a run come to its end
+    assert kills > moments // 2  # a slow watcher may let a run come to its end
     status, text = start(config, *overrides).wait()
     assert status == 0, text
     assert_same_bits(bits(tmp_path / "out"), uninterrupted)
@@ -185,7 +185,7 @@ def config_that_kills(toy, folder, executor, *, numbers, once):
     return config
 
 
-def without_deaths(toy, folder, contents):
+def without_deaths(toy, folder):
     config = config_that_kills(toy, folder / "calm", "iterative", numbers=[], once=False)
     (folder / "calm").mkdir()
     return bits_of(AnalysisRunner(config, progress=False).histogram().output)
@@ -193,7 +193,7 @@ def without_deaths(toy, folder, contents):
 
 @pytest.mark.parametrize("executor", ["futures", "dask"])
 def test_what_a_dead_worker_had_committed_is_not_computed_again(
-    executor, sixteen, tmp_path, client, run_quietly, contents
+    executor, sixteen, tmp_path, client, run_quietly
 ):
     number = 7_033  # in the second chunk of a group of two
     config = config_that_kills(sixteen, tmp_path, executor, numbers=[number], once=True)
@@ -202,7 +202,7 @@ def test_what_a_dead_worker_had_committed_is_not_computed_again(
     begun = Counter(calls_in(tmp_path / "calls"))
     # Dask restarts what stood in line at the worker as well, which had not begun
     assert begun == {first: 2 if first == 7_030 else 1 for first in range(7_000, 7_160, 10)}
-    assert_same_bits(bits_of(result.output), without_deaths(sixteen, tmp_path, contents))
+    assert_same_bits(bits_of(result.output), without_deaths(sixteen, tmp_path))
 
 
 @pytest.mark.parametrize("executor", ["futures", "dask"])

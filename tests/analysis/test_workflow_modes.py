@@ -12,61 +12,26 @@ import pytest
 from coffea.util import load
 
 from intccms.analysis import AnalysisRunner
-from intccms.errors import ConfigError
 from intccms.schema import load_config
 from tests.analysis.breaking import (
     assert_same_bits,
     assert_skims_are_whole,
     bits,
     calls_in,
-    counted_skim,
-    datasets_of,
-    note,
 )
-from tests.analysis.toys import expected_sums, toy_config, write_toy
+from tests.analysis.modes import (
+    ANEW_IN_ONE_PASS,
+    CHUNKS,
+    ON_SKIMS,
+    ON_THE_FLY,
+    ONE_PASS,
+    SKIM_ONLY,
+    SKIM_THEN_ANALYSE,
+    Analysis,
+    modes_agree,
+)
+from tests.analysis.toys import expected_sums, write_toy
 from tests.reference import reference_data
-
-CHUNK_SIZE = 90
-CHUNKS = {"tt": 8, "dy": 4, "data": 3}
-
-ON_THE_FLY = {}
-ONE_PASS = {"save_skimmed_output": True}
-SKIM_ONLY = {"save_skimmed_output": True, "run_analysis": False}
-ON_SKIMS = {"use_skimmed_input": True}
-SKIM_THEN_ANALYSE = {"run_skimming": True, "use_skimmed_input": True}
-ANEW_IN_ONE_PASS = {"run_skimming": True, "save_skimmed_output": True}
-
-
-class Analysis:
-    """The toys, whose skim counts its calls, in one run directory after the other."""
-
-    def __init__(self, toys, folder):
-        self.toys, self.folder, self.calls = toys, folder, folder / "calls"
-        self.skims = folder / "skims"
-        self.config = toy_config(datasets_of(toys), folder / "unused", chunk_size=CHUNK_SIZE)
-        self.config["general"]["skimmed_dir"] = str(self.skims)
-        self.config["preprocess"]["skimming"] |= {
-            "function": counted_skim,
-            "use": [("MET", "pt"), ("event", "event")],
-            "static_kwargs": {"calls": str(self.calls)},
-        }
-
-    def run(self, switches, output="out", **more):
-        """Run everything but the plots, and return the result and how often the skim was called."""
-        before = len(calls_in(self.calls))
-        general = {**self.config["general"], "output_dir": str(self.folder / output), **switches, **more}
-        runner = AnalysisRunner(load_config({**self.config, "general": general}), progress=False)
-        if switches.get("use_skimmed_input") and switches.get("run_skimming"):
-            runner.skim()
-        analyses = switches.get("run_analysis", True) and more.get("analysis") != "skip"
-        result = runner.histogram() if analyses else runner.skim()
-        return result, len(calls_in(self.calls)) - before
-
-    def manifest(self, name="tt"):
-        return json.loads((self.skims / name / "manifest.json").read_text())
-
-    def parts(self, name="tt"):
-        return sorted((self.skims / name).rglob("*.parquet"))
 
 
 @pytest.fixture
@@ -98,11 +63,10 @@ SEQUENCES = {
 
 
 @pytest.mark.parametrize("sequence", SEQUENCES)
-@pytest.mark.parametrize("ledger", ["one", "new"])
-def test_every_mode_gives_the_same_bits_by_process_and_by_dataset(sequence, ledger, analysis, direct, toys):
-    """With a ledger of its own for each step, nothing that the step before computed can stand in for it."""
+def test_every_mode_gives_the_same_bits_by_process_and_by_dataset(sequence, analysis, direct, toys):
+    """Each step has a ledger of its own, so that nothing the step before computed can stand in for it."""
     for number, switches in enumerate(SEQUENCES[sequence]):
-        output = "out" if ledger == "one" else f"out{number}"
+        output = f"out{number}"
         result, _ = analysis.run(switches, output)
         assert result.succeeded
     assert_same_bits(bits(analysis.folder / output), direct)
@@ -133,12 +97,13 @@ def test_workers_write_and_read_skims_with_the_same_bits(executor, analysis, dir
     assert len(calls_in(analysis.calls)) == sum(CHUNKS.values())
 
 
-def test_one_pass_and_the_analysis_of_its_skims_need_each_chunk_once(analysis):
+def test_on_one_ledger_all_modes_together_need_each_chunk_once(analysis, direct):
     assert analysis.run(ONE_PASS)[1] == sum(CHUNKS.values())
     for switches in (ONE_PASS, ON_THE_FLY, SKIM_ONLY, ON_SKIMS):
         result, calls = analysis.run(switches)
         assert calls == 0
         assert sum(one["computed"] for one in result.output["report"]["datasets"]) == 0
+        assert_same_bits(bits(analysis.folder / "out"), direct)
 
 
 def test_skims_are_read_without_the_source(analysis, direct, tmp_path):
@@ -293,143 +258,6 @@ def test_a_field_that_a_bespoke_skimmer_adds_is_there_when_its_skims_are_analyse
     assert entries.tolist() == expected.tolist()
 
 
-def tighter_skim(met, events, *, calls):
-    return {"MET > 25 GeV": met > 25}
-
-
-def change_skim(analysis):
-    analysis.config["preprocess"]["skimming"]["function"] = tighter_skim
-
-
-def change_constant(analysis):
-    analysis.config["preprocess"]["skimming"]["static_kwargs"]["seconds"] = 0.001
-
-
-def change_lumi_mask(analysis):
-    path = analysis.folder / "golden.json"
-    path.write_text(json.dumps({"278900": [[1, 4]]}))
-    analysis.config["datasets"]["datasets"][2]["lumi_mask"] = str(path)
-
-
-def change_columns(analysis):
-    analysis.config["channels"][1]["observables"][0] |= {"function": same, "use": [("MET", "phi")]}
-
-
-REFUSALS = {
-    "the skim function": (change_skim, "tt", "preprocess.skimming changed"),
-    "a constant of the skim": (change_constant, "tt", "preprocess.skimming changed"),
-    "the lumi mask": (change_lumi_mask, "data", "lumi mask added"),
-    "a further column": (change_columns, "tt", "columns MET_phi are not in it"),
-}
-
-
-@pytest.mark.parametrize("what", REFUSALS)
-def test_a_skim_that_does_not_fit_is_refused_with_the_difference(what, analysis):
-    change, name, words = REFUSALS[what]
-    analysis.run(SKIM_ONLY)
-    change(analysis)
-    with pytest.raises(
-        ConfigError, match=rf"the skim of dataset '{name}' in .* does not fit .*: {words}.*run_skimming=True"
-    ):
-        analysis.run(ON_SKIMS)
-    # and written for the new configuration, it fits
-    analysis.run(SKIM_ONLY)
-    result, _ = analysis.run(ON_SKIMS)
-    assert result.succeeded
-    analysis.run(ON_THE_FLY, "direct")
-    assert_same_bits(bits(analysis.folder / "out"), bits(analysis.folder / "direct"))
-
-
-def raising_skim(met, events, *, calls, number):
-    note(calls, events)
-    if number in events:
-        message = f"event {number} is beyond me"
-        raise RuntimeError(message)
-    return {"MET > 20 GeV": met > 20}
-
-
-@pytest.mark.parametrize("switches", [SKIM_ONLY, ONE_PASS], ids=["skim only", "one pass"])
-def test_a_chunk_that_fails_while_skims_are_written_is_reported_and_missing_in_the_skim(
-    switches, analysis, toys
-):
-    analysis.config["preprocess"]["skimming"]["function"] = raising_skim
-    analysis.config["preprocess"]["skimming"]["static_kwargs"]["number"] = 1_233  # entries 180 to 270
-    result, calls = analysis.run(switches)
-    assert calls == sum(CHUNKS.values())
-    (failure,) = result.output["report"]["failures"]
-    assert [(one["start"], one["stop"]) for one in failure["chunks"]] == [(180, 270)]
-    assert "event 1233 is beyond me" in failure["reason"]
-    assert not result.succeeded
-    assert result.output["report"]["datasets"][0]["processed"] == 590
-    (entry, _) = analysis.manifest()["files"]
-    assert "event 1233 is beyond me" in entry["failed"]["180"]
-    on_skims, _ = analysis.run(ON_SKIMS, "other")
-    (failure,) = on_skims.output["report"]["failures"]
-    assert [(one["start"], one["stop"]) for one in failure["chunks"]] == [(180, 270)]
-    assert "not in the skim" in failure["reason"]
-    assert not on_skims.succeeded
-    # the next run tries that chunk again, and no other
-    assert analysis.run(switches)[1] == 1
-
-
-def test_a_skim_that_was_never_written_is_refused(analysis):
-    with pytest.raises(ConfigError, match="dataset 'tt' has no skim in .*save_skimmed_output=True"):
-        analysis.run(ON_SKIMS)
-
-
-def test_a_changed_cut_is_no_reason_to_write_skims_again(analysis, toys):
-    analysis.run(SKIM_ONLY)
-    analysis.config["channels"][1]["observables"][0]["binning"] = [0, 100, 200]
-    result, calls = analysis.run(ON_SKIMS)
-    assert (result.succeeded, calls) == (True, 0)
-    assert analysis.run(SKIM_ONLY)[1] == 0
-
-
-def test_another_chunk_size_writes_the_skims_anew_and_leaves_no_old_part(analysis, toys):
-    analysis.run(SKIM_ONLY)
-    analysis.config["preprocess"]["skimming"]["chunk_size"] = 200
-    assert analysis.run(SKIM_ONLY)[1] == 3 + 2 + 2 + 2
-    assert_skims_are_whole(analysis.skims, toys)
-    result, _ = analysis.run(ON_SKIMS)
-    analysis.run(ON_THE_FLY, "direct")
-    assert result.succeeded
-    assert_same_bits(bits(analysis.folder / "out"), bits(analysis.folder / "direct"))
-
-
-def test_a_file_added_after_the_skim_is_reported_missing_until_it_is_skimmed(analysis, toys, tmp_path):
-    analysis.run(SKIM_ONLY)
-    numbers = {file["name"]: file["index"] for file in analysis.manifest()["files"]}
-    more = write_toy(tmp_path / "more.root", 100, 9)
-    analysis.config["datasets"]["datasets"][0]["files"].insert(0, str(more.path))
-    result, _ = analysis.run(ON_SKIMS)
-    (failure,) = result.output["report"]["failures"]
-    assert "the file is not in the skim" in failure["reason"]
-    assert failure["chunks"][0]["file"] == str(more.path)
-    assert not result.succeeded
-    assert analysis.run(SKIM_ONLY)[1] == 2
-    assert {file["name"]: file["index"] for file in analysis.manifest()["files"]} == {
-        **numbers,
-        str(more.path): 2,
-    }
-    result, _ = analysis.run(ON_SKIMS)
-    assert result.succeeded
-    assert result.output["report"]["datasets"][0]["processed"] == 780
-
-
-def test_fewer_files_read_a_part_of_the_skims_and_move_nothing(analysis, toys):
-    analysis.run(SKIM_ONLY)
-    before = analysis.manifest()
-    analysis.config["datasets"]["max_files"] = 1
-    result, calls = analysis.run(ON_SKIMS)
-    assert (result.output["report"]["datasets"][0]["processed"], calls) == (450, 0)
-    entries = result.output["entries"]["all"]["ht"][{"process": "tt"}].view(flow=True)
-    assert np.array_equal(entries, expected_sums(toys["tt"][:1])["ht"]["entries"])
-    assert analysis.run(SKIM_ONLY)[1] == 0
-    analysis.config["datasets"]["max_files"] = None
-    assert analysis.run(SKIM_ONLY)[1] == 0
-    assert analysis.manifest() == before
-
-
 def test_data_with_a_lumi_mask_and_an_absent_trigger_are_the_same_from_skims(toys, tmp_path):
     golden = tmp_path / "golden.json"
     golden.write_text(json.dumps({"278900": [[1, 2], [5, 5], [9, 40]]}))
@@ -454,27 +282,6 @@ def test_data_with_a_lumi_mask_and_an_absent_trigger_are_the_same_from_skims(toy
     assert found.output["cutflow"]["SR"]["entries"]["tt"][-2:] == [
         steps[name][0] for name in ("trigger", "two jets")
     ]
-
-
-def modes_agree(config, folder):
-    """Run all modes, each in a directory and with a ledger of its own, and compare their bits."""
-    runs = {"direct": ON_THE_FLY, "one pass": ONE_PASS, "skims": ON_SKIMS, "anew": SKIM_THEN_ANALYSE}
-    for name, switches in runs.items():
-        settings = {
-            **config["general"],
-            **switches,
-            "executor": "iterative",
-            "output_dir": str(folder / name),
-            "skimmed_dir": str(folder / "skims"),
-            "metadata_dir": str(folder / "metadata"),
-        }
-        runner = AnalysisRunner(load_config({**config, "general": settings}), progress=False)
-        if name == "anew":
-            runner.skim()
-        result = runner.histogram()
-        assert result.succeeded, name
-        assert_same_bits(bits(folder / name), bits(folder / "direct"))
-    return result
 
 
 def test_the_demo_is_the_same_in_all_modes(tmp_path):

@@ -1,0 +1,182 @@
+"""What changes between the writing of a skim and its use: what does not fit is refused, and nothing is missed."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from intccms.errors import ConfigError
+from tests.analysis.breaking import (
+    assert_same_bits,
+    assert_skims_are_whole,
+    bits,
+    note,
+)
+from tests.analysis.modes import (
+    CHUNKS,
+    ON_SKIMS,
+    ON_THE_FLY,
+    ONE_PASS,
+    SKIM_ONLY,
+    Analysis,
+)
+from tests.analysis.toys import expected_sums, write_toy
+
+
+@pytest.fixture
+def analysis(toys, tmp_path):
+    return Analysis(toys, tmp_path)
+
+
+def same(values):
+    return values
+
+
+def tighter_skim(met, events, *, calls):
+    return {"MET > 25 GeV": met > 25}
+
+
+def change_skim(analysis):
+    analysis.config["preprocess"]["skimming"]["function"] = tighter_skim
+
+
+def change_constant(analysis):
+    analysis.config["preprocess"]["skimming"]["static_kwargs"]["seconds"] = 0.001
+
+
+def change_lumi_mask(analysis):
+    path = analysis.folder / "golden.json"
+    path.write_text(json.dumps({"278900": [[1, 4]]}))
+    analysis.config["datasets"]["datasets"][2]["lumi_mask"] = str(path)
+
+
+def change_columns(analysis):
+    analysis.config["channels"][1]["observables"][0] |= {"function": same, "use": [("MET", "phi")]}
+
+
+REFUSALS = {
+    "the skim function": (change_skim, "tt", "preprocess.skimming changed"),
+    "a constant of the skim": (change_constant, "tt", "preprocess.skimming changed"),
+    "the lumi mask": (change_lumi_mask, "data", "lumi mask added"),
+    "a further column": (change_columns, "tt", "columns MET_phi are not in it"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSALS)
+def test_a_skim_that_does_not_fit_is_refused_with_the_difference(what, analysis):
+    change, name, words = REFUSALS[what]
+    analysis.run(SKIM_ONLY)
+    change(analysis)
+    with pytest.raises(
+        ConfigError, match=rf"the skim of dataset '{name}' in .* does not fit .*: {words}.*run_skimming=True"
+    ):
+        analysis.run(ON_SKIMS)
+    # and written for the new configuration, it fits
+    analysis.run(SKIM_ONLY)
+    result, _ = analysis.run(ON_SKIMS)
+    assert result.succeeded
+    analysis.run(ON_THE_FLY, "direct")
+    assert_same_bits(bits(analysis.folder / "out"), bits(analysis.folder / "direct"))
+
+
+def raising_skim(met, events, *, calls, number):
+    note(calls, events)
+    if number in events:
+        message = f"event {number} is beyond me"
+        raise RuntimeError(message)
+    return {"MET > 20 GeV": met > 20}
+
+
+@pytest.mark.parametrize("switches", [SKIM_ONLY, ONE_PASS], ids=["skim only", "one pass"])
+def test_a_chunk_that_fails_while_skims_are_written_is_reported_and_missing_in_the_skim(
+    switches, analysis, toys
+):
+    analysis.config["preprocess"]["skimming"]["function"] = raising_skim
+    analysis.config["preprocess"]["skimming"]["static_kwargs"]["number"] = 1_233  # entries 180 to 270
+    result, calls = analysis.run(switches)
+    assert calls == sum(CHUNKS.values())
+    (failure,) = result.output["report"]["failures"]
+    assert [(one["start"], one["stop"]) for one in failure["chunks"]] == [(180, 270)]
+    assert "event 1233 is beyond me" in failure["reason"]
+    assert not result.succeeded
+    assert result.output["report"]["datasets"][0]["processed"] == 590
+    (entry, _) = analysis.manifest()["files"]
+    assert "event 1233 is beyond me" in entry["failed"]["180"]
+    on_skims, _ = analysis.run(ON_SKIMS, "other")
+    (failure,) = on_skims.output["report"]["failures"]
+    assert [(one["start"], one["stop"]) for one in failure["chunks"]] == [(180, 270)]
+    assert "not in the skim" in failure["reason"]
+    assert not on_skims.succeeded
+    # the next run tries that chunk again, and no other
+    assert analysis.run(switches)[1] == 1
+
+
+def test_a_skim_that_was_never_written_is_refused(analysis):
+    with pytest.raises(ConfigError, match="dataset 'tt' has no skim in .*save_skimmed_output=True"):
+        analysis.run(ON_SKIMS)
+
+
+def test_a_changed_cut_is_no_reason_to_write_skims_again(analysis, toys):
+    analysis.run(SKIM_ONLY)
+    analysis.config["channels"][1]["observables"][0]["binning"] = [0, 100, 200]
+    result, calls = analysis.run(ON_SKIMS)
+    assert (result.succeeded, calls) == (True, 0)
+    assert analysis.run(SKIM_ONLY)[1] == 0
+
+
+def test_another_chunk_size_writes_the_skims_anew_and_leaves_no_old_part(analysis, toys):
+    analysis.run(SKIM_ONLY)
+    analysis.config["preprocess"]["skimming"]["chunk_size"] = 200
+    assert analysis.run(SKIM_ONLY)[1] == 3 + 2 + 2 + 2
+    assert_skims_are_whole(analysis.skims, toys)
+    result, _ = analysis.run(ON_SKIMS)
+    analysis.run(ON_THE_FLY, "direct")
+    assert result.succeeded
+    assert_same_bits(bits(analysis.folder / "out"), bits(analysis.folder / "direct"))
+
+
+def test_a_file_added_after_the_skim_is_reported_missing_until_it_is_skimmed(analysis, toys, tmp_path):
+    analysis.run(SKIM_ONLY)
+    numbers = {file["name"]: file["index"] for file in analysis.manifest()["files"]}
+    more = write_toy(tmp_path / "more.root", 100, 9)
+    analysis.config["datasets"]["datasets"][0]["files"].insert(0, str(more.path))
+    result, _ = analysis.run(ON_SKIMS)
+    (failure,) = result.output["report"]["failures"]
+    assert "the file is not in the skim" in failure["reason"]
+    assert failure["chunks"][0]["file"] == str(more.path)
+    assert not result.succeeded
+    assert analysis.run(SKIM_ONLY)[1] == 2
+    assert {file["name"]: file["index"] for file in analysis.manifest()["files"]} == {
+        **numbers,
+        str(more.path): 2,
+    }
+    result, _ = analysis.run(ON_SKIMS)
+    assert result.succeeded
+    assert result.output["report"]["datasets"][0]["processed"] == 780
+
+
+def test_fewer_files_read_a_part_of_the_skims_and_move_nothing(analysis, toys):
+    analysis.run(SKIM_ONLY)
+    before = analysis.manifest()
+    analysis.config["datasets"]["max_files"] = 1
+    result, calls = analysis.run(ON_SKIMS)
+    assert (result.output["report"]["datasets"][0]["processed"], calls) == (450, 0)
+    entries = result.output["entries"]["all"]["ht"][{"process": "tt"}].view(flow=True)
+    assert np.array_equal(entries, expected_sums(toys["tt"][:1])["ht"]["entries"])
+    assert analysis.run(SKIM_ONLY)[1] == 0
+    analysis.config["datasets"]["max_files"] = None
+    assert analysis.run(SKIM_ONLY)[1] == 0
+    assert analysis.manifest() == before
+
+
+def test_a_failure_in_the_only_file_of_a_dataset_that_is_skimmed_is_one_failure(analysis):
+    """By hand: one of four chunks of 310 events, entries 77 to 155, is lost."""
+    analysis.config["preprocess"]["skimming"]["function"] = raising_skim
+    analysis.config["preprocess"]["skimming"]["static_kwargs"]["number"] = 3_100
+    result, _ = analysis.run(SKIM_ONLY)
+    (failure,) = result.output["report"]["failures"]
+    assert [(one["start"], one["stop"]) for one in failure["chunks"]] == [(77, 155)]
+    (dy,) = [one for one in result.output["report"]["datasets"] if one["name"] == "dy"]
+    assert (dy["processed"], dy["coverage"]) == (232, pytest.approx(232 / 310))
