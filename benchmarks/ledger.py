@@ -89,8 +89,8 @@ def _measure(files: list[str], folder: Path, chunk_size: int) -> LedgerCost:
 
     runner = AnalysisRunner(analysis_on(files, folder, chunk_size=chunk_size), progress=False)
     runner.metadata()
-    watch, sizes = Stopwatch(), _noted_sizes()
-    _watch_ledger(watch)
+    watch, sizes = Stopwatch(), list[int]()
+    _watch_ledger(watch, sizes)
     begin = time.process_time()
     result = runner.histogram()
     whole = time.process_time() - begin
@@ -111,24 +111,8 @@ def _measure(files: list[str], folder: Path, chunk_size: int) -> LedgerCost:
     )
 
 
-def _noted_sizes() -> list[int]:
-    """Return a list that fills with the sizes of chunks' records as they are made."""
-    from intccms.analysis import tasks
-
-    sizes: list[int] = []
-    original = tasks.encode
-
-    def noting(*args: Any) -> bytes:
-        content = original(*args)
-        sizes.append(len(content))
-        return content
-
-    tasks.encode = noting
-    return sizes
-
-
-def _watch_ledger(watch: Stopwatch) -> None:
-    """Put a clock around everything that a run would not do without a ledger."""
+def _watch_ledger(watch: Stopwatch, sizes: list[int]) -> None:
+    """Put a clock around everything that a run would not do without a ledger, and note the sizes of records."""
     from intccms.analysis import processing, runner, tasks
     from intccms.analysis.ledger import Ledger, Place, Units
 
@@ -142,13 +126,14 @@ def _watch_ledger(watch: Stopwatch) -> None:
         (Place, "close", "token"),
         (Place, "has", "looking whether it is there"),
         (tasks, "record_of", "record made and compressed"),
-        (tasks, "encode", "record made and compressed"),
         (Place, "commit", "commit"),
         (processing.Processing, "_take", "receipt noted"),
         (processing.Processing, "_close_file", "compaction"),
         (processing, "fold_dataset", "sum of all files"),
     ):
         watch.watch(owner, name, title)
+    made = "record made and compressed"
+    watch.watch(tasks, "encode", made, note=lambda content: sizes.append(len(content)))
 
 
 def _on_disk(size: int) -> int:

@@ -44,11 +44,12 @@ class Stopwatch:
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
-        self.calls: dict[str, int] = defaultdict(int)
         self._running: list[str] = []
         self._since = 0.0
 
-    def watch(self, owner: Any, name: str, title: str) -> None:
+    def watch(
+        self, owner: Any, name: str, title: str, *, note: Callable[[Any], object] | None = None
+    ) -> None:
         """Put a clock around a function of a module, or a method of a class, for good.
 
         Parameters
@@ -57,24 +58,30 @@ class Stopwatch:
             Module or class, and name of the function in it.
         title
             What the time is counted as; several functions may share one.
+        note
+            Called with everything that the function returns.
         """
         found = vars(owner)[name]
         if isinstance(found, classmethod):
-            setattr(owner, name, classmethod(self._timed(found.__func__, title)))
+            setattr(owner, name, classmethod(self._timed(found.__func__, title, note)))
         else:
-            setattr(owner, name, self._timed(found, title))
+            setattr(owner, name, self._timed(found, title, note))
 
-    def _timed(self, function: Callable[..., Any], title: str) -> Callable[..., Any]:
+    def _timed(
+        self, function: Callable[..., Any], title: str, note: Callable[[Any], object] | None
+    ) -> Callable[..., Any]:
         @wraps(function)
         def timed(*args: Any, **kwargs: Any) -> Any:
             self._count()
             self._running.append(title)
-            self.calls[title] += 1
             try:
-                return function(*args, **kwargs)
+                result = function(*args, **kwargs)
             finally:
                 self._count()
                 self._running.pop()
+            if note is not None:
+                note(result)
+            return result
 
         return timed
 

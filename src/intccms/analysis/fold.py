@@ -18,7 +18,8 @@ class FileFact:
     """What was read of a file of which something is missing."""
 
     entries: int
-    sumw: float
+    sumw: float | None
+    """None where only skims were written, which do not add weights up here."""
     failures: tuple[ChunkFailure, ...]
 
 

@@ -81,7 +81,8 @@ def _processed_fraction(record: FileMetadata, fact: FileFact | None) -> tuple[fl
         return 1.0, False
     missing = [failure.sumw for failure in fact.failures]
     known = [value for value in missing if value is not None]
-    whole = fact.sumw + math.fsum(known)
-    if len(known) == len(missing) and whole != 0.0 and math.isfinite(whole):
-        return fact.sumw / whole, False
+    if fact.sumw is not None and len(known) == len(missing):
+        whole = fact.sumw + math.fsum(known)
+        if whole != 0.0 and math.isfinite(whole):
+            return fact.sumw / whole, False
     return fact.entries / (record.entries or 1), fact.entries > 0

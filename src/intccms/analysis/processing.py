@@ -37,8 +37,8 @@ logger = logging.getLogger(__name__)
 
 _NOT_RUN = "not run: it was left out of this run"
 
-_ROUNDS = 4
-"""Times that lost records are made again before the storage is called broken."""
+_TRIES = 3
+"""Times that a result is made in one run, because it is lost, before the storage is called broken."""
 
 
 class Processing:
@@ -73,6 +73,7 @@ class Processing:
         self._taken: set[tuple[str, int, int]] = set()
         self._cpu_seconds: dict[str, float] = dict.fromkeys(self._plans, 0.0)
         self._open: Counter[tuple[str, int]] = Counter()
+        self._tries: Counter[tuple[str, int, int]] = Counter()
 
     def missing(self) -> Missing:
         """Return what the ledger lacks, apart from what failed before."""
@@ -133,22 +134,29 @@ class Processing:
         OutputError
             If ledger or skims cannot be written, or do not keep what is written to them.
         """
-        for _ in range(_ROUNDS):
+        while True:
             if missing.work:
+                self._count_tries(missing)
                 self._compute(missing, title, show=show, on_receipt=on_receipt)
                 # totals are checked against what the storage says, not against what was promised
                 missing = self.missing()
                 continue
             try:
                 return {name: self._fold(plan) for name, plan in self._plans.items()}
-            except DamagedRecordError:
+            except DamagedRecordError:  # the ledger no longer knows the record
                 missing = self.missing()
-        place = self._ledger.storage.url("")
-        message = (
-            f"the ledger {place} does not keep what is written to it ({len(missing.work)} results are missing "
-            "again and again). Check the disk, or name another place with general.ledger_url."
+
+    def _count_tries(self, missing: Missing) -> None:
+        self._tries.update(
+            (work.chunk.dataset, work.chunk.file_index, work.chunk.start) for work in missing.work
         )
-        raise OutputError(message)
+        again = sum(self._tries[place] > _TRIES for place in self._tries)
+        if again:
+            message = (
+                f"the ledger {self._ledger.storage.url('')} does not keep what is written to it ({again} results are "
+                "missing again and again). Check the disk, or name another place with general.ledger_url."
+            )
+            raise OutputError(message)
 
     def _compute(
         self, missing: Missing, title: str, *, show: bool, on_receipt: Callable[[Receipt], None]

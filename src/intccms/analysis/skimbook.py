@@ -281,7 +281,8 @@ class SkimReader:
 
     def _check(self, dataset: Dataset, manifest: Manifest) -> None:
         changes = differences(manifest.contract, self._units.contract(dataset))
-        lacking = sorted(set(_uses(self._config, dataset, everything=False)) - set(manifest.uses))
+        there = {*manifest.uses, *_made(manifest)}
+        lacking = sorted(set(_uses(self._config, dataset, everything=False)) - there)
         if lacking:
             changes.append(f"columns {', '.join(lacking)} are not in it")
         if changes:
@@ -309,6 +310,12 @@ def _why_all(manifest: Manifest, contract: Mapping[str, str], uses: list[str], *
 def _uses(config: Config, dataset: Dataset, *, everything: bool = True) -> list[str]:
     plan = ColumnPlan(config, everything=everything)
     return sorted({str(use.column) for use in plan.for_dataset(dataset)})
+
+
+def _made(manifest: Manifest) -> set[str]:
+    """Return the columns that the skim function added, by their names and those of their collections."""
+    names = {name for file in manifest.files for part in file.parts.values() for name in part.made}
+    return names | {f"{name.partition('_')[0]}_*" for name in names}
 
 
 def _is_there(part: SkimPart, sizes: Mapping[str, int], dataset: str) -> bool:

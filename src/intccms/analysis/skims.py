@@ -70,11 +70,12 @@ class SkimIO:
             If a column cannot be written.
         """
         path, size, checksum = None, 0, ""
+        made: tuple[str, ...] = ()
         if len(columns):
             options = self._config.preprocess.skimming.output.to_kwargs
             flat = _flat(columns, source, branches, chunk)
             size, checksum = write_part(flat, self._to, f"{chunk.dataset}/{target.path}", options)
-            path = target.path
+            path, made = target.path, tuple(sorted(set(flat) - source.branches))
         return SkimPart(
             start=chunk.start,
             stop=chunk.stop,
@@ -85,6 +86,7 @@ class SkimIO:
             size=size,
             checksum=checksum,
             absent_triggers=branches.absent_triggers,
+            made=made,
             lumis=sums.lumis,
         )
 

@@ -71,7 +71,7 @@ def check_columns(config: Config, metadata: Sequence[DatasetMetadata]) -> None:
     plan = ColumnPlan(config)
     plan.check(samples)
     check_weights(metadata)
-    for warning in plan.absent_triggers(samples):
+    for warning in (*plan.absent_triggers(samples), *plan.unsure(samples)):
         logger.warning("%s", warning)
 
 

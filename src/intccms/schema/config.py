@@ -38,8 +38,8 @@ class Config(Model):
     """Cuts that all channels share."""
     ghost_observables: list[GhostObservable] = []
     """Computed quantities for channels and observables, in order."""
-    channels: Annotated[list[Channel], Field(min_length=1)]
-    """Event categories with their observables."""
+    channels: list[Channel] = []
+    """Event categories with their observables; a run that only writes skims needs none."""
     plotting: Annotated[PlottingConfig, Field(json_schema_extra={"digest": False})] = PlottingConfig()
     """How plots look."""
 
@@ -122,6 +122,12 @@ class Config(Model):
             nothing.
         """
         _check_modes(self.general)
+        if not self.channels and self.analyses:
+            message = (
+                "channels: should be a list of at least 1 item, not []. Give one, such as {'name': 'SR', 'observables': [...]}; "
+                "only a run that stops after the skim (general.run_analysis=False) needs none."
+            )
+            raise ConfigError(message)
         _check_filter("general.channels", self.general.channels, [channel.name for channel in self.channels])
         datasets = self.datasets.expand(self.general.weight_branch)
         _check_filter("general.processes", self.general.processes, [one.process for one in datasets])

@@ -36,7 +36,7 @@ class Use:
     stage: int
     """Position in the order of evaluation; ghosts serve later stages only."""
     optional: bool = False
-    """A whole collection with ghost observables: the input may hold it as well, or not."""
+    """The input may hold it or not: a whole collection with ghost observables, or what the skim function may make."""
 
 
 @dataclass(frozen=True)
@@ -74,12 +74,18 @@ class ColumnPlan:
         found = []
         for use in _declared(self.config, everything=self.everything):
             collection, field = use.column
+            late = self._skim_may_make_columns and use.stage > _SKIM_STAGE
             if field is None:
                 made = [stage for column, stage in ghosts.items() if column.collection == collection]
-                found.append(replace(use, optional=any(stage < use.stage for stage in made)))
+                found.append(replace(use, optional=late or any(stage < use.stage for stage in made)))
             elif ghosts.get(use.column, use.stage) >= use.stage:
-                found.append(use)
+                found.append(replace(use, optional=late))
         return tuple(found)
+
+    @property
+    def _skim_may_make_columns(self) -> bool:
+        """Tell whether the skim function is given whole events: it may return them with columns of its own."""
+        return ObjVar("event") in {ObjVar(*column) for column in self.config.preprocess.skimming.use}
 
     def for_dataset(self, dataset: Dataset) -> tuple[Use, ...]:
         """Return the uses of a dataset: the plan's, its generator weight, its lumi mask."""
@@ -165,6 +171,20 @@ class ColumnPlan:
         if lines:
             raise ConfigError("\n".join(dict.fromkeys(lines)))
 
+    def unsure(self, samples: Collection[tuple[frozenset[str], bool]]) -> list[str]:
+        """Return a warning for each column that no file has and that only the skim function can make."""
+        available = {name for names, _ in samples for name in names}
+        return [
+            f"{use.column} (read by {use.reason}) is in none of the files looked at: preprocess.skimming has to make it."
+            f"{did_you_mean(str(use.column), available)}"
+            for use in self.uses
+            if samples
+            and self._skim_may_make_columns
+            and use.stage > _SKIM_STAGE
+            and not _is_trigger(use.column)
+            and all(self._expand(use.column, names, is_data=is_data)[1] for names, is_data in samples)
+        ]
+
     def absent_triggers(self, samples: Collection[tuple[frozenset[str], bool]]) -> list[str]:
         """Return a warning for each trigger that none of several files has; the argument is that of `unknown_to`."""
         available = {name for names, _ in samples for name in names}
@@ -225,6 +245,7 @@ def _is_trigger(column: ObjVar) -> bool:
     return column.collection in _TRIGGERS and column.field is not None
 
 
+_SKIM_STAGE = 1
 _GHOST_STAGE = 1_000
 _CHANNEL_STAGE = 1_000_000
 
@@ -235,7 +256,7 @@ def _declared(config: Config, *, everything: bool) -> Iterator[Use]:
 
     skim = config.preprocess.skimming.functor()
     if skim is not None:
-        yield from uses(skim.use, "preprocess.skimming", 1)
+        yield from uses(skim.use, "preprocess.skimming", _SKIM_STAGE)
     for index, mask in enumerate(config.good_object_masks):
         yield from uses([ObjVar(mask.collection)], f"good_object_masks.{index}", 2)
         yield from uses(mask.use, f"good_object_masks.{index}", 2)

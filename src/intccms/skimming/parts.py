@@ -54,6 +54,8 @@ class SkimPart:
     """``sha256:`` and the hexadecimal digest of the file's bytes; empty if there is none."""
     absent_triggers: tuple[str, ...] = ()
     """Triggers that the source lacks; they count as False."""
+    made: tuple[str, ...] = ()
+    """Columns in it that the source lacks: the skim function returned events with them."""
     lumis: LumiRanges = field(default_factory=dict, hash=False)
     """Run and lumi-section content of the chunk (data)."""
 
@@ -88,6 +90,8 @@ class SkimPart:
         }
         if self.absent_triggers:
             data["absent_triggers"] = list(self.absent_triggers)
+        if self.made:
+            data["made"] = list(self.made)
         if self.lumis:
             data["lumis"] = self.lumis
         return data

@@ -87,7 +87,8 @@ def fold_dataset(
         total.add(record)
         lumis.append(record.lumis if failed else plan.metadata.files[file.index].lumis)
         if failed:
-            fold.files[file.index] = FileFact(record.entries, record.sumw, tuple(failed))
+            sumw = record.sumw if plan.units else None
+            fold.files[file.index] = FileFact(record.entries, sumw, tuple(failed))
     record = total.record()
     if not failures and len(plan.files) > 1 and plan.units:
         ledger.describe(plan.units.values())
