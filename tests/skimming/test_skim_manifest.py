@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 
 import pytest
 from hypothesis import given
@@ -159,12 +158,10 @@ class TestStored:
         with pytest.raises(OutputError, match=rf"tt/manifest.json is damaged .*{words}.*run_skimming=True"):
             Manifest.load(storage, "tt")
 
-    def test_a_thousand_files_are_a_matter_of_a_second(self, storage):
+    def test_a_thousand_files_come_back(self, storage):
         manifest = manifest_with(*(record(f"/store/{index}.root", f"u-{index}") for index in range(1000)))
-        start = time.process_time()
         manifest.save(storage)
         assert Manifest.load(storage, "tt") == manifest
-        assert time.process_time() - start < 5
 
 
 class TestNumbersOfFiles:

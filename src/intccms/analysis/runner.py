@@ -114,7 +114,7 @@ class AnalysisRunner:
         """
         self.config.check()
         self._started = datetime.now(UTC)
-        with run_lock(self.directory.path), log_to(self.directory.logs / "run.log"):
+        with self._at_work():
             check_plotting(self.config)
             check_skims(self.config)
             self._say_what_is_off()
@@ -147,7 +147,7 @@ class AnalysisRunner:
             As `read_metadata`.
         """
         self.config.check()
-        with run_lock(self.directory.path), self._workers() as executor:
+        with self._at_work(), self._workers() as executor:
             self._metadata = source_metadata(self.config, self._store(), executor, show=self._progress)
         self._metadata_of = self._inputs()
         return self._metadata
@@ -160,7 +160,7 @@ class AnalysisRunner:
         IntccmsError
             As the run would.
         """
-        with run_lock(self.directory.path), self._workers() as executor:
+        with self._at_work(), self._workers() as executor:
             skims = self.config.analyses and not self.config.general.use_skimmed_input
             plans, _ = self._plans(write_skims=skims and self.config.general.save_skimmed_output)
             return Processing(self.config, plans, open_ledger(self.config), executor).missing()
@@ -199,7 +199,7 @@ class AnalysisRunner:
         return self._pass("histogram", channels=True, only=only)
 
     def _pass(self, title: str, *, channels: bool, only: Callable[[Missing], Missing] | None) -> RunResult:
-        with run_lock(self.directory.path), self._workers() as executor:
+        with self._at_work(), self._workers() as executor:
             general = self.config.general
             writes = not channels or (general.save_skimmed_output and not general.use_skimmed_input)
             plans, writer = self._plans(write_skims=writes, channels=channels)
@@ -319,6 +319,12 @@ class AnalysisRunner:
 
     def _store(self) -> MetadataStore:
         return MetadataStore(self.config.general.metadata_dir or self.directory.metadata)
+
+    @contextmanager
+    def _at_work(self) -> Iterator[None]:
+        """Hold the run directory, and keep a log in it."""
+        with run_lock(self.directory.path), log_to(self.directory.logs / "run.log"):
+            yield
 
     @contextmanager
     def _workers(self) -> Iterator[Callable[[], Executor]]:

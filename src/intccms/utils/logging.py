@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -17,13 +18,17 @@ __all__ = ["log_to"]
 
 @contextmanager
 def log_to(path: Path) -> Iterator[None]:
-    """Append what intccms logs in the block to a file.
+    """Append what intccms logs in the block to a file; once, where blocks for the same file are nested.
 
     Raises
     ------
     OutputError
         If the file cannot be written.
     """
+    logger = logging.getLogger("intccms")
+    if any(getattr(one, "baseFilename", None) == os.path.abspath(path) for one in logger.handlers):  # noqa: PTH100
+        yield
+        return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handler = logging.FileHandler(path, delay=False, encoding="utf-8")
@@ -31,7 +36,6 @@ def log_to(path: Path) -> Iterator[None]:
         message = f"cannot write {path}: {exc.strerror}. Check space and permissions of {path.parent}."
         raise OutputError(message) from exc
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logger = logging.getLogger("intccms")
     level = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.DEBUG)  # other handlers have levels of their own
