@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from intccms.errors import ConfigError, OutputError
 from intccms.schema import Config, load_config
+from intccms.utils.files import DAMAGED_PICKLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,20 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["Origin", "config_as_run", "present_config", "read_origin", "read_plan", "working_folder"]
 
 logger = logging.getLogger(__name__)
-
-_DAMAGED = (
-    OSError,
-    EOFError,
-    ValueError,
-    RuntimeError,
-    AttributeError,
-    ImportError,
-    IndexError,
-    KeyError,
-    TypeError,
-    pickle.UnpicklingError,
-)
-"""What unpickling raises on bytes that are no pickle, or one of other versions."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +130,7 @@ def config_as_run(directory: RunDirectory) -> Config:
             "present code instead (--current)."
         )
         raise ConfigError(message) from exc
-    except _DAMAGED as exc:
+    except DAMAGED_PICKLE as exc:
         message = (
             f"{path} cannot be read with the versions installed now ({type(exc).__name__}: {exc}). Use the present "
             "code instead (--current)."

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-import pickle
 from typing import TYPE_CHECKING, Any
 
 import uproot
 from coffea.util import load, save
 
 from intccms.errors import OutputError
-from intccms.utils.files import atomic_path
+from intccms.utils.files import DAMAGED_PICKLE, atomic_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,20 +25,6 @@ logger = logging.getLogger(__name__)
 _ROOT_DIMENSIONS = 3
 _CATEGORY_AXES = 2
 """Process and variation."""
-
-_DAMAGED = (
-    OSError,
-    EOFError,
-    ValueError,
-    RuntimeError,
-    AttributeError,
-    ImportError,
-    IndexError,
-    KeyError,
-    TypeError,
-    pickle.UnpicklingError,
-)
-"""What unpickling raises on bytes that are not a pickle, or on one of another version."""
 
 
 def save_output(path: Path, content: dict[str, Any]) -> None:
@@ -61,7 +46,7 @@ def load_output(path: Path) -> dict[str, Any]:
         raise OutputError(message)
     try:
         content: dict[str, Any] = load(str(path))
-    except _DAMAGED as exc:
+    except DAMAGED_PICKLE as exc:
         message = f"cannot read {path}: {type(exc).__name__}: {exc}. Fill the histograms again."
         raise OutputError(message) from exc
     return content

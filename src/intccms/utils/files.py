@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,21 @@ from intccms.errors import OutputError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["atomic_path", "write_atomically"]
+__all__ = ["DAMAGED_PICKLE", "atomic_path", "write_atomically"]
+
+DAMAGED_PICKLE = (
+    OSError,
+    EOFError,
+    ValueError,
+    RuntimeError,
+    AttributeError,
+    ImportError,
+    IndexError,
+    KeyError,
+    TypeError,
+    pickle.UnpicklingError,
+)
+"""What unpickling raises on bytes that are no pickle, or one of other versions."""
 
 
 @contextmanager
