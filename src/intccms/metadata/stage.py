@@ -26,7 +26,9 @@ __all__ = ["DatasetMetadata", "MetadataTask", "forget_files", "read_metadata"]
 logger = logging.getLogger(__name__)
 
 _SAVE_EVERY = 200
-"""Files after which the store is written: so many are read again at most after a kill."""
+"""Files after which the store is written, at least: so many are read again at most after a kill."""
+_SAVE_SHARE = 20
+"""The store is written whole, so a large one is written when this part of it is new."""
 
 
 @dataclass(frozen=True)
@@ -203,7 +205,8 @@ def _read_missing(
         for task, record in run(tasks):
             mine = pending.setdefault(task.dataset, [])
             mine.append(record)
-            if len(mine) >= _SAVE_EVERY:
+            known = store.count(task.dataset, source_key(manager[task.dataset]))
+            if len(mine) >= max(_SAVE_EVERY, known // _SAVE_SHARE):
                 store.put(task.dataset, source_key(manager[task.dataset]), mine)
                 mine.clear()
     finally:

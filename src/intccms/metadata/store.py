@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from intccms.metadata.records import FileMetadata
 from intccms.utils.files import write_atomically
+from intccms.utils.urls import is_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -61,6 +62,10 @@ class MetadataStore:
         """Return all that is remembered of a dataset, failures included, fresh or not."""
         return list(self._load(dataset, source).values())
 
+    def count(self, dataset: str, source: str) -> int:
+        """Return of how many files something is remembered."""
+        return len(self._load(dataset, source))
+
     def put(self, dataset: str, source: str, records: Iterable[FileMetadata]) -> None:
         """Remember records of a dataset's files, in memory and on disk.
 
@@ -71,13 +76,10 @@ class MetadataStore:
         """
         known = self._load(dataset, source)
         known.update({record.name: record for record in records})
-        data = {
-            "version": _VERSION,
-            "dataset": dataset,
-            "source": source,
-            "files": [record.to_json() for record in known.values()],
-        }
-        write_atomically(self._path(dataset), json.dumps(data, indent=1).encode())
+        head = json.dumps({"version": _VERSION, "dataset": dataset, "source": source})
+        # one file a line, for people who look into it
+        lines = ",\n".join(json.dumps(record.to_json()) for record in known.values())
+        write_atomically(self._path(dataset), f'{head[:-1]}, "files": [\n{lines}\n]}}\n'.encode())
 
     def _path(self, dataset: str) -> Path:
         return self.folder / f"{dataset}.json"
@@ -109,8 +111,11 @@ def _first_line(exc: Exception) -> str:
 
 def state_of(file: SourceFile) -> tuple[int, int] | None:
     """Return size [bytes] and change time [ns] of a local file, None for others."""
+    path = file.urls[0].removeprefix("file://")
+    if is_url(path):
+        return None
     try:
-        status = Path(file.urls[0].removeprefix("file://")).stat()
+        status = Path(path).stat()
     except OSError:
         return None
     return status.st_size, status.st_mtime_ns

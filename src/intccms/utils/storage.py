@@ -293,10 +293,12 @@ def _texts_in(value: Any) -> Iterator[str]:
 
 def _walk(folder: Path, root: Path) -> Iterator[tuple[str, tuple[int, float]]]:
     for parent, _, names in os.walk(folder):
+        # a Path of each of thousands of records would take most of the time
+        inside = Path(parent).relative_to(root).as_posix()
+        prefix = "" if inside == "." else f"{inside}/"
         for name in names:
-            path = Path(parent, name)
             try:
-                status = path.stat()
+                status = os.stat(f"{parent}{os.sep}{name}")  # noqa: PTH116
             except FileNotFoundError:  # a temporary that has just become a file
                 continue
-            yield path.relative_to(root).as_posix(), (status.st_size, status.st_mtime)
+            yield f"{prefix}{name}", (status.st_size, status.st_mtime)

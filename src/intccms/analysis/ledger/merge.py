@@ -16,7 +16,7 @@ from intccms.metadata.lumis import union
 from intccms.selection import Cutflow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from intccms.analysis.ledger.ledger import Ledger
     from intccms.analysis.ledger.plan import DatasetPlan, FilePlan
@@ -131,8 +131,10 @@ def _not_at_file(plan: DatasetPlan, file: FilePlan, ledger: Ledger) -> dict[str,
 
 
 def _sum_of_chunks(
-    plan: DatasetPlan, chunks: Iterable[Chunk], wanted: Mapping[str, str], ledger: Ledger
+    plan: DatasetPlan, chunks: Sequence[Chunk], wanted: Mapping[str, str], ledger: Ledger
 ) -> Record:
+    if len(chunks) == 1:  # added to zero it stays what it is
+        return _of_chunk(plan, chunks[0], wanted, ledger)
     total = _Total()
     for chunk in chunks:
         total.add(_of_chunk(plan, chunk, wanted, ledger))
