@@ -37,6 +37,7 @@ def selected(met, events):
 
 config = {
     "general": {"lumi": 1.0, "executor": "iterative", "output_dir": "out"},
+    "plotting": {"formats": ["svg"]},
     "datasets": {"datasets": [{"name": "tt", "files": ["in/a.root", "in/b.root"], "cross_sections": 1.0}]},
     "preprocess": {"skimming": {"function": some_met, "use": [("MET", "pt")], "chunk_size": 50}},
     "channels": [
