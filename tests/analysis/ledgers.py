@@ -113,7 +113,7 @@ def commit(work: Work, plan: DatasetPlan, ledger: Ledger, *, data: bool = False)
     """Write the result of a piece of work."""
     assert work.record is not None
     sums = drawn(work.chunk, [plan.units[name] for name in work.channels], data=data)
-    ledger.put(work.record, encode(record_of(sums)))
+    ledger.put(work.record, encode(record_of(sums), str(work.record)))
 
 
 def expected(

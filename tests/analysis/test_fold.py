@@ -72,7 +72,7 @@ class Scripted:
             return ChunkFailure(chunk, "OSError: gone", "", 1.0)
         self.done.append(chunk)
         sums = drawn(chunk, [self.plans[chunk.dataset].units[name] for name in work.channels])
-        contents = ((work.record, encode(record_of(sums))),)
+        contents = ((work.record, encode(record_of(sums), str(work.record))),)
         if self.rng.random() < 0.5:
             contents = task.place.commit(contents)  # by the worker; else the client has to
         return Receipt(work, contents)
@@ -294,7 +294,7 @@ def test_observables_that_change_places_between_two_runs_are_not_mixed_up(tmp_pa
     (work,) = (w for w in _without(plan, ledger, first))
     sums = drawn(work.chunk, plan.units.values())
     sums.histograms = dict(reversed(sums.histograms.items()))  # the digest does not see the order
-    ledger.put(work.record, encode(record_of(sums)))
+    ledger.put(work.record, encode(record_of(sums), str(work.record)))
     assert folded(plan, ledger) == expected(plan)
 
 
@@ -317,7 +317,7 @@ def counted_run(folder: Path, failures: dict[tuple[int, int], float | None], **f
     }
     for work in find_missing([plan], ledger, without={"tt": lost.keys()}).work:
         sums = DatasetSums(entries=STEP, sumw=float(STEP), channels={"all": Cutflow()})
-        ledger.put(work.record, encode(record_of(sums)))
+        ledger.put(work.record, encode(record_of(sums), str(work.record)))
     config = load_config(analysis_of([{"name": "tt", "files": ["x"], "cross_sections": [2.0]}]))
     return normalise(config, plan.metadata, fold_dataset(plan, lost, ledger))
 

@@ -292,7 +292,7 @@ def test_a_lost_record_is_computed_again_and_nothing_else_is(tmp_path, damage, k
 @pytest.mark.parametrize("damage", ["deleted", "emptied", "cut short"])
 def test_a_batch_that_cannot_be_explained_any_more_is_computed_again(tmp_path, damage, caplog):
     compute(plan(), open_ledger(tmp_path))
-    (description,) = (tmp_path / "batches").iterdir()
+    (description,) = (tmp_path / ".batches").iterdir()
     DAMAGE[damage](description)
     ledger = open_ledger(tmp_path)
     missing = compute(plan(), ledger)
@@ -304,7 +304,7 @@ def test_a_batch_that_cannot_be_explained_any_more_is_computed_again(tmp_path, d
 @pytest.mark.parametrize("damage", ["deleted", "cut short"])
 def test_a_description_that_was_lost_is_written_anew(tmp_path, damage):
     compute(plan(), open_ledger(tmp_path))
-    (description,) = (tmp_path / "batches").iterdir()
+    (description,) = (tmp_path / ".batches").iterdir()
     DAMAGE[damage](description)
     compute(plan(), open_ledger(tmp_path))
     assert find_missing([plan()], open_ledger(tmp_path)).work == []

@@ -18,6 +18,7 @@ from intccms.analysis.results import DatasetSums
 from intccms.histograms import Sums
 from intccms.selection import Cutflow
 
+NAME = "tt/record"
 NAMES = st.text(st.characters(codec="utf-8"), min_size=1, max_size=6)
 WEIGHTS = st.one_of(
     st.floats(allow_nan=False),
@@ -96,7 +97,7 @@ def assert_same_bits(one: Sums, other: Sums) -> None:
     0.0,
 )
 def test_what_is_written_is_what_is_read_to_the_last_bit(sums: DatasetSums, seconds: float):
-    record = decode(encode(record_of(sums, seconds)))
+    record = decode(encode(record_of(sums, seconds), NAME), NAME)
     assert (record.entries, bits(record.sumw)) == (sums.entries, bits(sums.sumw))
     assert (record.lumis, record.cpu_seconds) == (sums.lumis, seconds)
     assert list(record.channels) == list(sums.channels)
@@ -112,8 +113,8 @@ def test_what_is_written_is_what_is_read_to_the_last_bit(sums: DatasetSums, seco
 @settings(max_examples=50, deadline=None)
 @given(dataset_sums())
 def test_writing_what_was_read_gives_the_same_bytes(sums: DatasetSums):
-    content = encode(record_of(sums))
-    assert encode(decode(content)) == content
+    content = encode(record_of(sums), NAME)
+    assert encode(decode(content, NAME), NAME) == content
 
 
 @settings(max_examples=50, deadline=None)
@@ -126,7 +127,7 @@ def test_adding_sparse_records_is_adding_dense_arrays_bit_by_bit(data, shape, co
         for part in parts:
             dense.add(part)
             sums = DatasetSums(channels={"SR": Cutflow()}, histograms={("SR", "x"): part})
-            sparse.add(decode(encode(record_of(sums))).channels["SR"])
+            sparse.add(decode(encode(record_of(sums), NAME), NAME).channels["SR"])
     assert_same_bits(sparse.histograms()["x"], dense)
 
 
@@ -148,18 +149,18 @@ def some_record() -> Record:
 
 
 def test_every_flipped_bit_and_every_cut_is_noticed():
-    content = encode(some_record())
+    content = encode(some_record(), NAME)
     assert len(content) < 1000
     for position in range(len(content)):
         for bit in range(8):
             wrong = bytearray(content)
             wrong[position] ^= 1 << bit
             with pytest.raises(DamagedRecordError, match="no longer the one that was written"):
-                decode(bytes(wrong))
+                decode(bytes(wrong), NAME)
         with pytest.raises(DamagedRecordError):
-            decode(content[:position])
+            decode(content[:position], NAME)
         with pytest.raises(DamagedRecordError):
-            decode(content[:position] + content[position + 1 :])
+            decode(content[:position] + content[position + 1 :], NAME)
 
 
 @pytest.mark.parametrize(
@@ -167,18 +168,18 @@ def test_every_flipped_bit_and_every_cut_is_noticed():
 )
 def test_something_else_is_no_record(content):
     with pytest.raises(DamagedRecordError, match=f"^{len(content)} bytes that are no record"):
-        decode(content)
+        decode(content, NAME)
 
 
 def test_bytes_behind_the_end_are_damage():
     with pytest.raises(DamagedRecordError):
-        decode(encode(some_record()) + b"\0")
+        decode(encode(some_record(), NAME) + b"\0", NAME)
 
 
 @pytest.mark.parametrize("chosen", [{"SR"}, {"CR"}, {"SR", "CR"}, set()], ids=str)
 def test_of_several_channels_those_that_are_asked_for_are_read(chosen):
     record = some_record()
-    part = decode(encode(record), dict.fromkeys(chosen))
+    part = decode(encode(record, NAME), NAME, dict.fromkeys(chosen))
     assert set(part.channels) == chosen
     for name in chosen:
         assert part.channels[name].sumw.tobytes() == record.channels[name].sumw.tobytes()
@@ -219,7 +220,7 @@ def test_thirty_histograms_with_two_hundred_filled_bins_take_less_than_four_kilo
         {"all": (20_000, 20_000.5), "MET > 50 GeV": (900, 903.25), "baseline_selection": (400, 1.5)}
     )
     sums = DatasetSums(20_000, 20_000.5, common, {"SR": Cutflow({"jets": (80, 80.125)})}, histograms)
-    content = encode(record_of(sums))
+    content = encode(record_of(sums), NAME)
     # 8 bytes of each filled bin at least are irregular numbers, which nothing compresses
     assert 200 * 8 < len(content) < 4096
     assert np.count_nonzero(record_of(sums).channels["SR"].entries) == 200

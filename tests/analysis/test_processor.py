@@ -80,7 +80,7 @@ def test_a_worker_that_cannot_reach_the_ledger_sends_the_record_along(config, to
     assert isinstance(receipt, Receipt)
     ((name, content),) = receipt.contents
     assert (name, receipt.chunk) == (receipt.work.record, chunk)
-    record = decode(content)
+    record = decode(content, str(name))
     expected = expected_sums([toys["tt"][0]], lambda _, index: index < 200)
     assert (record.entries, list(record.channels)) == (200, ["SR", "all"])
     assert record.channels["SR"].entries.sum() == expected["jet_met"]["entries"].sum() > 0

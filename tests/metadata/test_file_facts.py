@@ -8,9 +8,12 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import os
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 
+import awkward as ak
 import numpy as np
 import pytest
 import uproot
@@ -153,7 +156,7 @@ def test_columns_are_told_only_if_they_are_asked_for(tmp_path, kind, suffix):
 def test_the_identity_of_a_file_is_that_of_its_content(tmp_path, kind, suffix):
     written = write_nano(tmp_path / f"a.{suffix}", kind=kind)
     copy = tmp_path / f"copy.{suffix}"
-    copy.write_bytes(written.path.read_bytes())
+    shutil.copy2(written.path, copy)
     other = write_nano(tmp_path / f"b.{suffix}", 31, kind=kind)
     first, again, different = (
         read_simulation_file(SourceFile(str(p), (str(p),)), "Events", "genWeight", branches=branches).uuid
@@ -163,6 +166,22 @@ def test_the_identity_of_a_file_is_that_of_its_content(tmp_path, kind, suffix):
     if suffix == "root":
         with uproot.open(written.path) as file:
             assert first == str(file.file.uuid)
+
+
+def test_a_parquet_file_that_is_changed_in_place_is_another_one(tmp_path):
+    path = tmp_path / "a.parquet"
+
+    def identity(pt: float) -> str | None:
+        # of values between, a footer tells nothing
+        values = {"genWeight": np.ones(3), "MET_pt": np.array([0.0, pt, 100.0])}
+        ak.to_parquet(ak.Array(values), path, compression=None)
+        os.utime(path, ns=(0, int(pt)))
+        return read_simulation_file(
+            SourceFile(str(path), (str(path),)), "Events", "genWeight", branches=False
+        ).uuid
+
+    assert identity(30.0) == identity(30.0)
+    assert identity(30.0) != identity(40.0)
 
 
 @pytest.mark.parametrize("lumi_blocks", [True, False])

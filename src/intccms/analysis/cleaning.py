@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from intccms.analysis.context import open_ledger
 from intccms.analysis.ledger import Name, Unit, Units
-from intccms.analysis.ledger.names import batch_of, batch_path, file_key
+from intccms.analysis.ledger.names import BATCHES, RUNS, batch_of, batch_path, file_key
 from intccms.metadata import MetadataStore
 from intccms.metadata.stage import source_key
 from intccms.utils.output import RunDirectory
@@ -77,7 +77,7 @@ def find_rubbish(configs: Sequence[Config]) -> Rubbish:
     wanted, files = _wanted(configs)
     rubbish = Rubbish(ledger)
     sizes = ledger.storage.sizes()
-    for dataset in {path.partition("/")[0] for path in sizes if "/" in path} - {"batches"}:
+    for dataset in {path.partition("/")[0] for path in sizes if "/" in path} - {BATCHES, RUNS}:
         ledger.look(dataset)
     described = set()
     for path, size in sizes.items():
@@ -85,6 +85,9 @@ def find_rubbish(configs: Sequence[Config]) -> Rubbish:
         if name is None:
             continue
         known = files.get(name.dataset, set())
+        if name.kind != "skim" and not ledger.digests(name.batch):
+            rubbish.kept += 1  # its description is lost, and with it what it holds
+            continue
         stays = _staying(name, wanted.get(name.dataset, set()), ledger)
         if name.kind != "skim" and (not stays or (name.kind != "whole" and known and name.key not in known)):
             rubbish.names[path] = size
@@ -94,7 +97,7 @@ def find_rubbish(configs: Sequence[Config]) -> Rubbish:
         if name.kind != "skim" and stays != ledger.digests(name.batch):
             rubbish.trimmed[name] = stays
     rubbish.names |= {
-        path: size for path, size in sizes.items() if path.startswith("batches/") and path not in described
+        path: size for path, size in sizes.items() if path.startswith(f"{BATCHES}/") and path not in described
     }
     rubbish.names |= dict.fromkeys(ledger.storage.stale_temporaries(_STALE), 0)
     return rubbish

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import pickle
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import cloudpickle
 
 from intccms.analysis.ledger import Ledger
+from intccms.analysis.ledger.names import RUNS, short_hash
 from intccms.schema.loading import config_modules
 from intccms.schema.secrets import masked_text
 from intccms.utils.files import write_atomically
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from intccms.schema import Config
     from intccms.utils.output import RunDirectory
 
-__all__ = ["open_ledger", "write_context", "write_plan"]
+__all__ = ["open_ledger", "other_runs", "register", "write_context", "write_plan"]
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +48,27 @@ def open_ledger(config: Config) -> Ledger:
     place = general.ledger_url or str(general.output_dir / "ledger")
     # workers may work in another folder
     return Ledger(Storage(place if is_url(place) else str(Path(place).absolute())))
+
+
+def register(config: Config) -> None:
+    """Note in the ledger that a run directory uses it, so that `clean` knows.
+
+    Raises
+    ------
+    OutputError
+        If the ledger cannot be written.
+    """
+    folder = str(config.general.output_dir.absolute())
+    open_ledger(config).storage.put(
+        f"{RUNS}/{short_hash(folder)}.json", json.dumps({"folder": folder}).encode()
+    )
+
+
+def other_runs(config: Config) -> list[str]:
+    """Return the other run directories that use the ledger of a configuration."""
+    storage, own = open_ledger(config).storage, str(config.general.output_dir.absolute())
+    folders = [str(json.loads(storage.get(name))["folder"]) for name in storage.sizes(RUNS)]
+    return sorted(folder for folder in folders if folder != own)
 
 
 def write_context(config: Config, directory: RunDirectory) -> None:

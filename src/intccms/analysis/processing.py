@@ -12,6 +12,7 @@ from intccms.analysis.ledger import (
     DatasetPlan,
     Ledger,
     Missing,
+    Name,
     Place,
     compact_file,
     find_missing,
@@ -21,7 +22,8 @@ from intccms.analysis.progress import show_progress
 from intccms.analysis.results import ChunkFailure, Receipt
 from intccms.analysis.scheduling import run_work
 from intccms.analysis.tasks import ProcessChunks
-from intccms.errors import OutputError
+from intccms.errors import ConfigError, OutputError
+from intccms.schema.digest.files import changed_files
 from intccms.skimming.places import skim_folder
 
 if TYPE_CHECKING:
@@ -177,6 +179,25 @@ class Processing:
                     self._close_file(outcome.chunk.dataset, outcome.chunk.file_index)
         finally:
             place.close()
+            self._refuse_changed(missing)
+
+    def _refuse_changed(self, missing: Missing) -> None:
+        """Take back what was computed while a file that it depends on was changed: nobody knows which it read."""
+        named = {path: stamp for plan in self._plans.values() for path, stamp in plan.named.items()}
+        if not (changed := changed_files(named)):
+            return
+        for work in missing.work:
+            self._ledger.delete(work.names)
+            chunk = work.chunk
+            plan = self._plans[chunk.dataset]
+            file = plan.file(chunk.file_index)
+            for batch in self._ledger.batches(plan.name, "file", file.key, file.extent):
+                self._ledger.delete([Name(plan.name, "file", file.key, file.extent, batch)])
+        message = (
+            f"{', '.join(changed[:3])} changed while the run read it, so that its results are of no one content. They "
+            "were taken back; run again."
+        )
+        raise ConfigError(message)
 
     def _take(self, receipt: Receipt) -> None:
         written = dict(receipt.contents)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from intccms.analysis.chunks import files_of
-from intccms.analysis.context import open_ledger, write_context, write_plan
+from intccms.analysis.context import open_ledger, register, write_context, write_plan
 from intccms.analysis.executors import Executor, make_executor
 from intccms.analysis.ledger import DatasetPlan, Missing, Units
 from intccms.analysis.outcome import write_results
@@ -207,6 +207,7 @@ class AnalysisRunner:
             processing = Processing(self.config, plans, open_ledger(self.config), executor)
             missing = processing.missing()
             self._announce(missing)
+            register(self.config)
             write_context(self.config, self.directory)
             write_plan(self.config, self.directory, plans)
             if only is not None:
@@ -218,6 +219,7 @@ class AnalysisRunner:
             finally:
                 if writer is not None:
                     writer.commit(processing.failures)
+                    write_plan(self.config, self.directory, plans)  # without the parts that are there now
             return self._finish(plans, folds, time.monotonic() - begin, writer)
 
     def _plans(
@@ -230,7 +232,12 @@ class AnalysisRunner:
         known = self._metadata if self._metadata_of == self._inputs() else None
         size = self.config.preprocess.skimming.chunk_size
         plans = [
-            DatasetPlan(one, list(files_of(one, size)), units.channels(one.dataset) if channels else {})
+            DatasetPlan(
+                one,
+                list(files_of(one, size)),
+                units.channels(one.dataset) if channels else {},
+                named=units.files,
+            )
             for one in known or self.metadata()
         ]
         if not write_skims:

@@ -69,6 +69,7 @@ class SkimWriter:
         self._units = units
         self._ledger = ledger
         self._storage = skim_storage(config)
+        self._manager = DatasetManager(config)
         self._books: dict[str, _Book] = {}
 
     def prepare(self, plans: Iterable[DatasetPlan], *, force: bool) -> None:
@@ -133,11 +134,13 @@ class SkimWriter:
         manifest = Manifest.load(self._storage, name) or Manifest(name, dataset.is_data)
         book = _Book(plan, manifest)
         unit, uses = self._units.skim(dataset), _uses(self._config, dataset)
-        reason = _why_all(manifest, self._units.contract(dataset), uses, force=force)
+        contract = self._units.contract(dataset)
+        reason = _why_all(manifest, contract, uses, self._config, force=force)
         if reason:
             for entry in manifest.files:
                 manifest.forget_parts(entry.index)
-        manifest.contract, manifest.format = self._units.contract(dataset), EXTENSION
+        manifest.contract, manifest.format = contract, EXTENSION
+        manifest.listing = self._manager.names(name)
         names, sizes = {one.name for one in plan.metadata.files}, self._storage.sizes(name)
         digest = short_hash(unit.digest, uses)
         for file in plan.files:
@@ -145,7 +148,7 @@ class SkimWriter:
             book.numbers[file.index] = number
             self._plan_file(book, file, manifest.file(number), unit, digest, sizes, reason)
         if plan.targets or not manifest.uses:
-            manifest.uses = uses
+            manifest.uses = uses  # what all parts have, new ones and old ones
         return book
 
     def _plan_file(
@@ -195,16 +198,21 @@ class SkimWriter:
 
     def _take_noted(self, book: _Book, names: Iterable[Name]) -> None:
         """Take the parts of which no receipt came from the ledger to the manifest."""
-        chunks = {
-            (chunk.key, f"{chunk.start}-{chunk.stop}"): (book.numbers[file.index], chunk.start)
-            for file in book.plan.files
-            for chunk in file.chunks
-        }
-        for name in names:
-            number, start = chunks[name.key, name.extent]
-            if start not in book.manifest.file(number).parts:
-                part = self._noted(name)
-                if part is not None:
+        # a file may be listed under several names: its parts serve all of them
+        chunks: dict[tuple[str, str], list[tuple[int, int]]] = {}
+        for file in book.plan.files:
+            for chunk in file.chunks:
+                place = (book.numbers[file.index], chunk.start)
+                chunks.setdefault((chunk.key, f"{chunk.start}-{chunk.stop}"), []).append(place)
+        for name in dict.fromkeys(names):
+            lacking = [
+                (number, start)
+                for number, start in chunks[name.key, name.extent]
+                if start not in book.manifest.file(number).parts
+            ]
+            part = self._noted(name) if lacking else None
+            if part is not None:
+                for number, _ in lacking:
                     book.manifest.add_part(number, part)
 
     def _is_noted(self, name: Name) -> bool:
@@ -268,7 +276,8 @@ class SkimReader:
                 files.append(FilePlan(tuple(chunks)))
                 absent |= {(index, start): _why_absent(entry, start) for start, _ in entry.missing}
         metadata = DatasetMetadata(dataset, tuple(records))
-        return DatasetPlan(metadata, files, self._units.channels(dataset), absent=absent)
+        units = self._units.channels(dataset)
+        return DatasetPlan(metadata, files, units, named=self._units.files, absent=absent)
 
     def _listed(self, dataset: Dataset, manifest: Manifest) -> list[str]:
         """Return the names of the files in the order of the source, which need not be there any more."""
@@ -276,13 +285,12 @@ class SkimReader:
             return [file.name for file in self._manager.files(dataset.name)]
         except (ConfigError, OSError) as exc:
             logger.info("%s: the files are taken from the skim (%s)", dataset.name, exc)
-        names = [file.name for file in manifest.files]
-        return names[: self._config.datasets.max_files]
+        return manifest.listing[: self._config.datasets.max_files]
 
     def _check(self, dataset: Dataset, manifest: Manifest) -> None:
         changes = differences(manifest.contract, self._units.contract(dataset))
         there = {*manifest.uses, *_made(manifest)}
-        lacking = sorted(set(_uses(self._config, dataset, everything=False)) - there)
+        lacking = _lacking(_uses(self._config, dataset, everything=False), there, self._config)
         if lacking:
             changes.append(f"columns {', '.join(lacking)} are not in it")
         if changes:
@@ -294,14 +302,27 @@ class SkimReader:
             raise ConfigError(message)
 
 
-def _why_all(manifest: Manifest, contract: Mapping[str, str], uses: list[str], *, force: bool) -> str:
+def _lacking(uses: list[str], there: set[str], config: Config) -> list[str]:
+    """Return the columns that a skim does not hold; a whole collection holds its fields, unless it was narrowed."""
+    narrowed = config.preprocess.branches
+
+    def is_there(name: str) -> bool:
+        collection = name.partition("_")[0]
+        return name in there or (f"{collection}_*" in there and collection not in narrowed)
+
+    return sorted(name for name in set(uses) if not is_there(name))
+
+
+def _why_all(
+    manifest: Manifest, contract: Mapping[str, str], uses: list[str], config: Config, *, force: bool
+) -> str:
     """Return why no part of a manifest can stay; an empty text if they can."""
     if not manifest.files:
         return ""
     if force:
         return "run_skimming=True"
     changes = differences(manifest.contract, contract)
-    if more := sorted(set(uses) - set(manifest.uses)):
+    if more := _lacking(uses, set(manifest.uses), config):
         shown = ", ".join(more[:4]) + (f" and {len(more) - 4} more" if len(more) > 4 else "")
         changes.append(f"columns {shown} added")
     return ", ".join(changes)
@@ -332,7 +353,7 @@ def _unseen_text(storage: Storage, dataset: str, paths: list[str]) -> str:
 
 def _why_absent(entry: ManifestFile, start: int) -> str:
     reason = entry.failed.get(start, "it was not reached when the skim was written")
-    return f"not in the skim: {reason}"
+    return f"not in the skim: {reason}. Write what is missing with general.save_skimmed_output=True."
 
 
 def _absent(name: str) -> FileMetadata:

@@ -100,7 +100,8 @@ def left_out(config: Config) -> list[Skipped]:
     if config.datasets.max_files is not None:
         manager = DatasetManager(config)
         for dataset in manager.datasets:
-            if more := manager.left_out(dataset.name):
+            more = len(manager.names(dataset.name)) - len(manager.files(dataset.name))
+            if more:
                 reason = f"datasets.max_files={config.datasets.max_files}"
                 skipped.append(Skipped(dataset.name, more, None, reason))
     return skipped

@@ -120,7 +120,7 @@ class ProcessChunks:
         if work.part is not None and sums.part is not None:
             contents.append((work.part.record, part_to_bytes(sums.part)))
         if work.record is not None:
-            contents.append((work.record, encode(record_of(sums, seconds))))
+            contents.append((work.record, encode(record_of(sums, seconds), str(work.record))))
         return Receipt(work, self.place.commit(contents), sums.part, seconds)
 
     def _processor(self, channels: tuple[str, ...]) -> AnalysisProcessor:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from intccms.cli.base import EXIT_INCOMPLETE, main, without_traceback
+from intccms.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -147,20 +148,29 @@ def _show_failure(exc: Exception, chunk: Chunk, *, debug: bool) -> None:
     help="A further configuration whose results stay; may be given several times.",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be removed, and stop.")
+@click.option("--force", is_flag=True, help="Also where other run directories use the ledger.")
 @without_traceback
-def clean(*, folder: Path, also: tuple[str, ...], dry_run: bool) -> None:
+def clean(*, folder: Path, also: tuple[str, ...], dry_run: bool, force: bool) -> None:
     """Remove from the ledger of the run directory RUN what its present configuration does not reach.
 
     Results of all channels and processes of the configuration stay, whatever its filters leave out.
     """
     from intccms.analysis.cleaning import find_rubbish
+    from intccms.analysis.context import other_runs
     from intccms.analysis.reopen import present_config, read_origin, working_folder
     from intccms.schema import load_config
     from intccms.utils.lock import run_lock
 
     directory = _directory(folder)
     with working_folder(read_origin(directory)), run_lock(directory.path):
-        rubbish = find_rubbish([present_config(directory), *(load_config(one) for one in also)])
+        config = present_config(directory)
+        if not force and (others := other_runs(config)):
+            message = (
+                f"the ledger also serves {', '.join(others)}, whose results would go. Name their configurations with "
+                "--also and add --force, while none of them is running."
+            )
+            raise ConfigError(message)
+        rubbish = find_rubbish([config, *(load_config(one) for one in also)])
         what = f"{len(rubbish.names):,} files of {rubbish.size / 1e6:,.1f} MB, and parts of {len(rubbish.trimmed):,} others"
         if dry_run:
             click.echo(f"would remove {what}; {rubbish.kept:,} records would stay")

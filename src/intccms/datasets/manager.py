@@ -34,7 +34,7 @@ class DatasetManager:
         self._base_dir = config.datasets.base_dir
         self._max_files = config.datasets.max_files
         self._files: dict[str, list[SourceFile]] = {}
-        self._left_out: dict[str, int] = {}
+        self._names: dict[str, list[str]] = {}
 
     @property
     def datasets(self) -> list[Dataset]:
@@ -52,17 +52,16 @@ class DatasetManager:
         """Return the files of a dataset, at most ``max_files``, with their replicas."""
         if name not in self._files:
             dataset = self[name]
-            names = list_files(dataset, self._base_dir)
-            self._left_out[name] = len(names) - len(names[: self._max_files])
-            names = names[: self._max_files]
+            self._names[name] = list_files(dataset, self._base_dir)
+            names = self._names[name][: self._max_files]
             redirectors = self.get_redirector(name)
             self._files[name] = [SourceFile(one, replicas(one, redirectors)) for one in names]
         return self._files[name]
 
-    def left_out(self, name: str) -> int:
-        """Return how many files of a dataset ``max_files`` leaves out."""
+    def names(self, name: str) -> list[str]:
+        """Return the names of all files of a dataset, also of those that ``max_files`` leaves out."""
         self.files(name)
-        return self._left_out[name]
+        return list(self._names[name])
 
     def get_redirector(self, name: str | None = None) -> list[str]:
         """Return the redirectors of a dataset, in the order in which they are tried.

@@ -23,13 +23,12 @@ import uproot
 from coffea.nanoevents import NanoEventsFactory
 
 from intccms.datasets.nanoevents import Schema, TreeEvents, quiet_schema, without_collection
+from intccms.datasets.replicas import SourceFile
 from intccms.errors import InputFileError, NoReachableReplicaError
 from intccms.schema.explain import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
-
-    from intccms.datasets.replicas import SourceFile
 
 __all__ = ["UNREADABLE", "EventSource", "first_replica", "forget_sources", "open_root", "open_source"]
 
@@ -62,7 +61,7 @@ class EventSource:
 
     url: str
     uuid: str
-    """ROOT uuid; for parquet, a checksum of the footer."""
+    """ROOT uuid; for parquet, a checksum of the footer and, for local files, of the time of change."""
     format: str
     """``ttree``, ``rntuple`` or ``parquet``."""
     entries: int
@@ -239,7 +238,9 @@ def _open_parquet(url: str) -> EventSource:
         read = ak.from_parquet(url, columns=list(columns))[start:stop]
         return {name: read[name] for name in columns}
 
-    uuid = hashlib.sha256(footer).hexdigest()[:32]
+    # a footer tells little of the values: a local file that was written anew in place is another one
+    changed = _local_state(SourceFile(url, (url,)))
+    uuid = hashlib.sha256(footer + repr(changed).encode()).hexdigest()[:32]
     return EventSource(url, uuid, "parquet", entries, int(size), branches, events, arrays)
 
 

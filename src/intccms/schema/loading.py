@@ -6,7 +6,7 @@ import importlib
 import importlib.util
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -130,17 +130,23 @@ _states: WeakKeyDictionary[ModuleType, tuple[int, int] | None] = WeakKeyDictiona
 
 def _note_states(config: ModuleType, imported: set[str]) -> None:
     """Remember the files of a configuration: of what it imported, and of what it refers to."""
-    waiting: list[Any] = [config, *(sys.modules.get(name) for name in imported)]
-    seen: set[int] = set()
+    for module in _led_to([config, *(sys.modules.get(name) for name in imported)]):
+        _states.setdefault(module, _state_of(module))
+
+
+def _led_to(modules: Iterable[ModuleType | None]) -> list[ModuleType]:
+    """Return the user's modules among some, and those that their content comes from, directly or not."""
+    waiting: list[Any] = list(modules)
+    found: dict[int, ModuleType] = {}
     while waiting:
         module = waiting.pop()
-        if not isinstance(module, ModuleType) or id(module) in seen or not is_users(module):
+        if not isinstance(module, ModuleType) or id(module) in found or not is_users(module):
             continue
-        seen.add(id(module))
-        _states.setdefault(module, _state_of(module))
+        found[id(module)] = module
         for value in vars(module).values():
             name = getattr(value, "__module__", None) if callable(value) else None
             waiting.append(value if isinstance(value, ModuleType) else sys.modules.get(str(name)))
+    return list(found.values())
 
 
 def _state_of(module: ModuleType) -> tuple[int, int] | None:
@@ -187,12 +193,13 @@ def _forget(name: str) -> None:
 
 
 def config_modules(config: Config) -> list[ModuleType]:
-    """Return the user's own modules that the functions of a configuration come from, and their packages.
+    """Return the user's own modules that the functions of a configuration come from or lead to, and their packages.
 
-    Modules that are installed (or belong to Python or intccms itself) are not among them: workers have those.
+    Modules that are installed (or belong to Python or intccms itself) are not among them: workers have those. The
+    others go to workers by value: what runs there is what was loaded, whatever becomes of the files meanwhile.
     """
     names = {function.__module__ for function in _functions(config) if hasattr(function, "__module__")}
-    tops = {name.partition(".")[0] for name in names}
+    tops = {one.__name__.partition(".")[0] for one in _led_to(sys.modules.get(name) for name in names)}
     found = [
         module for key, module in sys.modules.items() if key.partition(".")[0] in tops and is_users(module)
     ]

@@ -111,6 +111,8 @@ class Manifest:
     """Number that the next new file is given."""
     files: list[ManifestFile] = field(default_factory=list)
     """In the order in which they were first seen, which is that of their numbers."""
+    listing: list[str] = field(default_factory=list)
+    """Names of all files of the dataset in the order of the source, when the skim was last written."""
     obsolete: set[str] = field(default_factory=set)
     """Paths of files that are no parts any more and are still to be removed."""
     version: int = MANIFEST_VERSION
@@ -185,6 +187,7 @@ class Manifest:
             "uses": self.uses,
             "format": self.format,
             "next_index": self.next_index,
+            "listing": self.listing,
             "obsolete": sorted(self.obsolete - self._paths()),
         }
         # one file a line, for people who look into it

@@ -37,11 +37,17 @@ def log_to(path: Path) -> Iterator[None]:
         raise OutputError(message) from exc
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     level = logger.level
-    logger.addHandler(handler)
+    # without a handler Python would print warnings; in a notebook the one for the file must not silence them
+    handlers = (
+        [handler] if logger.hasHandlers() or logging.lastResort is None else [handler, logging.lastResort]
+    )
+    for one in handlers:
+        logger.addHandler(one)
     logger.setLevel(logging.DEBUG)  # other handlers have levels of their own
     try:
         yield
     finally:
         logger.setLevel(level)
-        logger.removeHandler(handler)
+        for one in handlers:
+            logger.removeHandler(one)
         handler.close()

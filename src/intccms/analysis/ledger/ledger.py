@@ -98,7 +98,7 @@ class Ledger:
         OutputError
             If the ledger cannot be written.
         """
-        self.storage.put(str(name), content if isinstance(content, bytes) else encode(content))
+        self.storage.put(str(name), content if isinstance(content, bytes) else encode(content, str(name)))
         self.note(name)
 
     def get(self, name: Name, channels: Mapping[str, Any] | None = None) -> Record:
@@ -110,7 +110,7 @@ class Ledger:
             If it is gone or damaged; the ledger then no longer knows it.
         """
         try:
-            return decode(self.storage.get(str(name)), channels)
+            return decode(self.storage.get(str(name)), str(name), channels)
         except (FileNotFoundError, DamagedRecordError) as exc:
             logger.warning("the record %s is lost (%s); what it held is computed again", name, exc)
             self.delete([name])

@@ -2,7 +2,7 @@
 
 One folder per dataset, so that one listing tells what there is::
 
-    batches/{batch}.json                                    which channels, under which digests, and why
+    .batches/{batch}.json                                   which channels, under which digests, and why
     {dataset}/{file}.{start}-{stop}.{batch}.chunk           one chunk
     {dataset}/{file}.{edges}.{batch}.file                   all chunks of a file, added up
     {dataset}/{files}.{batch}.whole                         all files of the dataset, added up
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Name", "batch_of", "batch_path", "file_key", "short_hash"]
 
+BATCHES = ".batches"
+"""No dataset has such a name."""
+RUNS = ".runs"
+"""Which run directories use a ledger."""
 _DIGITS = 16
 
 
@@ -74,7 +78,7 @@ def batch_of(digests: Mapping[str, str]) -> str:
 
 def batch_path(batch: str) -> str:
     """Return where the description of a batch stands."""
-    return f"batches/{batch}.json"
+    return f"{BATCHES}/{batch}.json"
 
 
 def edges_key(edges: Sequence[int]) -> str:

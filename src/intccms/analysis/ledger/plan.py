@@ -60,6 +60,8 @@ class DatasetPlan:
     """Channels to fill."""
     targets: dict[tuple[int, int], PartTarget] = field(default_factory=dict)
     """(file index, first entry) -> skim part to be written, where it is not there yet."""
+    named: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
+    """Files whose content is in the digests, as they were when these were taken."""
     absent: dict[tuple[int, int], str] = field(default_factory=dict)
     """(file index, first entry) -> why the skim that is read has no part of a chunk."""
 
@@ -197,6 +199,8 @@ class _Search:
         self.missing.chunks += sum(len(file.chunks) for file in plan.files)
         done = not self.failed and whole.batch in self.ledger.batches(plan.name, "whole", whole.key, "")
         incomplete = {index for index, _ in self.failed}
+        if done:
+            self.ledger.describe(plan.units.values())  # should it have been lost
         if done and not plan.targets:
             return
         for file in plan.files:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Accumulator", "ChannelContent", "DamagedRecordError", "Record", "decode", "encode", "record_of"]
 
-_MAGIC = b"intccms1"
+_MAGIC = b"intccms2"
 _CHECKSUM_BYTES = 16
 _COUNTS = (np.dtype("<u1"), np.dtype("<u2"), np.dtype("<u4"), np.dtype("<i8"))
 """Types for unweighted entries; the smallest that holds them is stored."""
@@ -164,12 +164,13 @@ class Accumulator:
         raise KeyError(observable)
 
 
-def encode(record: Record) -> bytes:
-    """Return a record as bytes."""
+def encode(record: Record, name: str) -> bytes:
+    """Return a record as bytes that know under which name they are kept."""
     arrays: list[bytes] = []
     channels = {name: _channel_header(content, arrays) for name, content in record.channels.items()}
     header = json.dumps(
         {
+            "name": name,
             "entries": record.entries,
             "sumw": record.sumw,
             "lumis": record.lumis,
@@ -210,13 +211,15 @@ def _channel_header(content: ChannelContent, arrays: list[bytes]) -> dict[str, A
     }
 
 
-def decode(content: bytes, channels: Mapping[str, Any] | None = None) -> Record:
+def decode(content: bytes, name: str, channels: Mapping[str, Any] | None = None) -> Record:
     """Return the record that `encode` made.
 
     Parameters
     ----------
     content
         The bytes.
+    name
+        Under which they were found.
     channels
         Only these channels; None for all.
 
@@ -228,15 +231,18 @@ def decode(content: bytes, channels: Mapping[str, Any] | None = None) -> Record:
     body = _body(content)
     (length,) = struct.unpack_from("<I", body)
     header = json.loads(bytes(body[4 : 4 + length]))
+    if header["name"] != name:
+        message = f"it is the record {header['name']}"
+        raise DamagedRecordError(message)
     position, found = 4 + length, {}
-    for name, one in header["channels"].items():
+    for channel, one in header["channels"].items():
         kinds = (np.dtype("<u4"), np.dtype("<f8"), np.dtype("<f8"), np.dtype(one["counts"]))
         arrays = []
         for kind in kinds:
             arrays.append(np.frombuffer(body, kind, one["bins"], position))
             position += one["bins"] * kind.itemsize
-        if channels is None or name in channels:
-            found[name] = _channel(one, arrays)
+        if channels is None or channel in channels:
+            found[channel] = _channel(one, arrays)
     return Record(header["entries"], header["sumw"], found, header["lumis"], header["cpu_seconds"])
 
 

@@ -12,11 +12,11 @@ import platform
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from intccms.schema import Functor
 from intccms.schema.digest import digest
+from intccms.schema.digest.files import content_of_files, noting
 from intccms.schema.digest.own import own_code
 from intccms.schema.reach import reach
 
@@ -114,6 +114,8 @@ class Units:
 
     def __init__(self, config: Config) -> None:
         self._config = config
+        self.files: dict[str, tuple[int, int, int]] = {}
+        """Files whose content is in the digests, as they were when these were taken."""
 
     def channels(self, dataset: Dataset, *, everything: bool = False) -> dict[str, Unit]:
         """Return the channels of a dataset, by name; with `everything` also those that a filter leaves out.
@@ -124,13 +126,12 @@ class Units:
             If something that reaches them cannot be digested; the message names it.
         """
         chosen = self._config.channels if everything else self._config.selected_channels()
-        common = self._of_dataset(dataset)
-        return {
-            channel.name: Unit(
-                channel.name, {**common, **self._environment, **self._of_channel[channel.name]}
-            )
-            for channel in chosen
-        }
+        with noting(self.files):
+            common = {**self._of_dataset(dataset), **self._environment}
+            return {
+                channel.name: Unit(channel.name, {**common, **self._of_channel[channel.name]})
+                for channel in chosen
+            }
 
     def skim(self, dataset: Dataset) -> Unit:
         """Return the unit of a skim part."""
@@ -139,11 +140,12 @@ class Units:
     def contract(self, dataset: Dataset) -> dict[str, str]:
         """Return what decides which events a skim holds, and which columns of theirs, apart from versions."""
         output = self._config.preprocess.skimming.output
-        return {
-            **self._of_dataset(dataset),
-            "format": output.format,
-            "to_kwargs": digest(output.to_kwargs, where="preprocess.skimming.output.to_kwargs"),
-        }
+        with noting(self.files):
+            return {
+                **self._of_dataset(dataset),
+                "format": output.format,
+                "to_kwargs": digest(output.to_kwargs, where="preprocess.skimming.output.to_kwargs"),
+            }
 
     def _of_dataset(self, dataset: Dataset) -> dict[str, str]:
         kind = f"tree {dataset.tree_name}, " + (
@@ -151,7 +153,7 @@ class Units:
         )
         parts = {"kind of dataset": kind, **self._of_preprocessing}
         if dataset.lumi_mask is not None:
-            parts["lumi mask"] = _content(dataset.lumi_mask)
+            parts["lumi mask"] = digest(content_of_files(dataset.lumi_mask), where="lumi_mask")
         return parts
 
     @cached_property
@@ -242,11 +244,6 @@ def _functor(functor: Functor | None, where: str) -> str:
         function=functor.function, use=functor.use, static_kwargs=functor.static_kwargs
     )
     return digest(plain, where=where)
-
-
-def _content(path: str) -> str:
-    file = Path(path)
-    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else f"no file {path}"
 
 
 def _version(name: str) -> str:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
+import re
 import stat
 import time
+from contextlib import contextmanager
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from types import CodeType
 
-__all__ = ["LARGE", "content_of_files", "files_in_code", "named_file"]
+__all__ = ["LARGE", "changed_files", "content_of_files", "files_in_code", "named_file", "noting"]
 
 LARGE = 256 * 2**20
 """Size above which a file counts by size and time of change instead of its content [bytes]."""
@@ -49,14 +51,75 @@ def files_in_code(code: CodeType, scope: Mapping[str, Any]) -> Iterator[tuple[st
     scope
         Its globals: names are also looked up beside the module, for ``Path(__file__).parent / "table.json"``.
     """
-    module = scope.get("__file__")
-    folder = os.path.dirname(module) if isinstance(module, str) else None  # noqa: PTH120  empty stays empty
-    for text in _texts(code):
+    texts = _texts(code)
+    if not texts:
+        return
+    folders = _folders(code, scope)
+    for text in texts:
         form = _content(text)
-        if form is None and folder is not None:
-            form = _content(os.path.join(folder, text))  # noqa: PTH118  an absolute text stays what it is
+        for folder in folders:
+            form = form or _content(os.path.join(folder, text))  # noqa: PTH118  an absolute text stays what it is
         if form is not None:
             yield text, form
+
+
+def _folders(code: CodeType, scope: Mapping[str, Any]) -> list[str]:
+    """Return the folders that a function may join a name to: that of its module, and those that it names itself."""
+    module = scope.get("__file__")
+    folders = [os.path.dirname(module)] if isinstance(module, str) and os.path.dirname(module) else []  # noqa: PTH120
+    for inner in iter_codes(code):
+        named = [scope[name] for name in inner.co_names if isinstance(scope.get(name), str | PurePath)]
+        folders += [
+            str(value) for value in named if 0 < len(str(value)) <= _LONGEST and _is_folder(str(value))
+        ]
+    parts = [text for inner in iter_codes(code) for text in _words(inner)]
+    below = [os.path.join(folder, part) for folder in folders for part in parts]  # noqa: PTH118
+    return list(dict.fromkeys([*folders, *filter(_is_folder, below)]))
+
+
+@functools.lru_cache(maxsize=8192)
+def _words(code: CodeType) -> tuple[str, ...]:
+    """Return the short texts in a function that may be names of folders."""
+    return tuple(
+        sorted(
+            {
+                text
+                for text in code.co_consts
+                if isinstance(text, str) and re.fullmatch(r"[\w./-]{1,64}", text)
+            }
+        )
+    )
+
+
+def _is_folder(text: str) -> bool:
+    return "://" not in text and os.path.isdir(text)  # noqa: PTH112
+
+
+_noted: list[dict[str, tuple[int, int, int]]] = []
+
+
+@contextmanager
+def noting(files: dict[str, tuple[int, int, int]]) -> Iterator[None]:
+    """Note the files whose content enters digests that are taken in the block, as they are then."""
+    _noted.append(files)
+    try:
+        yield
+    finally:
+        _noted.pop()
+
+
+def changed_files(noted: Mapping[str, tuple[int, int, int]]) -> list[str]:
+    """Return which of some files are no longer as they were: written anew, moved away, or replaced and put back."""
+    changed = []
+    for path, stamp in noted.items():
+        try:
+            status = os.stat(path)  # noqa: PTH116
+        except OSError:
+            changed.append(path)
+            continue
+        if (status.st_ino, status.st_size, status.st_mtime_ns) != stamp:
+            changed.append(path)
+    return changed
 
 
 def content_of_files(value: object) -> object:
@@ -99,8 +162,12 @@ def _content(text: str) -> Form | None:
     if not stat.S_ISREG(status.st_mode):
         return None
     if status.st_size > LARGE:
+        for files in _noted:
+            files[path] = (status.st_ino, status.st_size, status.st_mtime_ns)
         return leaf("large file", str(status.st_size), str(status.st_mtime_ns))
     stamp = (status.st_ino, status.st_size, status.st_mtime_ns)
+    for files in _noted:
+        files[path] = stamp
     # two changes within one tick of the file system's clock have the same time
     is_settled = time.time_ns() - status.st_mtime_ns > _SETTLED
     try:

@@ -310,7 +310,7 @@ def _state(cls: type, state: object) -> Form:
     parts = tuple(
         (f".{name}", Form("item", parts=(("", name), ("", item))))
         for name, item in state.items()
-        if name not in _WRAPPER_TEXTS and not _is_cached_property(cls, name)
+        if not (name in _WRAPPER_TEXTS and "__wrapped__" in state) and not _is_cached_property(cls, name)
     )
     return Form("state", parts=parts, ordered=False)
 
