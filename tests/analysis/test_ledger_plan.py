@@ -411,5 +411,7 @@ def test_a_name_is_its_path(name):
 
 def test_a_ledger_that_cannot_be_written_is_an_output_error(tmp_path):
     (tmp_path / "ledger").write_text("a file where the folder should be")
+    ledger = open_ledger(tmp_path / "ledger")
+    find_missing([plan()], ledger)  # writes nothing
     with pytest.raises(OutputError, match="ledger"):
-        find_missing([plan()], open_ledger(tmp_path / "ledger"))
+        ledger.write_descriptions()

@@ -22,9 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["write_results"]
 
+_PLOTS = (("plots", "pictures"), ("cutflow", "tables of the cutflow"))
 _OUTPUTS = (
-    ("plots", "pictures"),
-    ("cutflow", "tables of the cutflow"),
     ("output.coffea", "histograms, entries, cutflow, report, configuration"),
     ("histograms/histograms.root", "the same histograms for ROOT"),
     ("histograms/by_dataset.coffea", "as filled, by dataset, not scaled"),
@@ -64,7 +63,9 @@ def write_results(
         If the run directory cannot be written.
     """
     scales = {one.dataset.name: normalise(config, one, folds[one.dataset.name]) for one in metadata}
-    outputs = [*(_OUTPUTS if histograms else ()), *([] if skims is None else [(skims, "skims")])]
+    plotted = config.general.run_histogramming and any(fold.sums.entries for fold in folds.values())
+    outputs = [*(_PLOTS if histograms and plotted else ()), *(_OUTPUTS if histograms else ())]
+    outputs += [] if skims is None else [(skims, "skims")]
     facts = _provenance(config, started)
     report = make_report(
         config,

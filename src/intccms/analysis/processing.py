@@ -136,6 +136,7 @@ class Processing:
         OutputError
             If ledger or skims cannot be written, or do not keep what is written to them.
         """
+        self._ledger.write_descriptions()
         while True:
             if missing.work:
                 self._count_tries(missing)
@@ -164,6 +165,7 @@ class Processing:
         self, missing: Missing, title: str, *, show: bool, on_receipt: Callable[[Receipt], None]
     ) -> None:
         self._open = Counter((work.chunk.dataset, work.chunk.file_index) for work in missing.work)
+        self._ledger.write_descriptions()
         place = Place.open(self._ledger.storage)
         events = sum(work.chunk.entries for work in missing.work)
         try:

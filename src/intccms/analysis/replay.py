@@ -80,7 +80,10 @@ def find_chunk(directory: RunDirectory, plans: Sequence[DatasetPlan], label: str
 
 
 def _extent(files: Sequence[dict[str, list[int]]], file: dict[str, list[int]] | None) -> str:
-    return f"{len(files)} files" if file is None else f"{len(file['edges']) - 1} chunks of that file"
+    if file is None:
+        return f"{len(files)} file{'' if len(files) == 1 else 's'}"
+    count = len(file["edges"]) - 1
+    return f"{count} chunk{'' if count == 1 else 's'} of that file"
 
 
 def replay(config: Config, chunk: Chunk) -> Replay:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import logging
 import time
 from contextlib import contextmanager
@@ -42,7 +43,7 @@ __all__ = ["AnalysisRunner", "RunResult"]
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RunResult:
     """What a run left behind."""
 
@@ -54,6 +55,15 @@ class RunResult:
     """The run directory."""
     plots: tuple[Path, ...] = ()
     """The plots that were made."""
+
+    def __repr__(self) -> str:
+        """Return where the results are and whether they are complete."""
+        state = "complete" if self.output.get("report", {}).get("complete", True) else "incomplete"
+        channels = ", ".join(self.output.get("histograms", {})) or "none"
+        return f"<RunResult in {self.path}: {state}; channels: {channels}; plots: {len(self.plots)}>"
+
+    def _repr_html_(self) -> str:
+        return html.escape(repr(self)) if self.report is None else self.report._repr_html_()
 
     @property
     def succeeded(self) -> bool:
@@ -153,7 +163,9 @@ class AnalysisRunner:
         return self._metadata
 
     def plan(self) -> Missing:
-        """Return what a run would compute and why, without computing it; metadata are brought up to date.
+        """Return what a run would compute and why, without computing it.
+
+        Metadata are brought up to date; nothing else is written.
 
         Raises
         ------
@@ -161,9 +173,14 @@ class AnalysisRunner:
             As the run would.
         """
         with self._at_work(), self._workers() as executor:
-            skims = self.config.analyses and not self.config.general.use_skimmed_input
-            plans, _ = self._plans(write_skims=skims and self.config.general.save_skimmed_output)
+            plans, _ = self._plans(write_skims=self._writes_skims, channels=self.config.analyses)
             return Processing(self.config, plans, open_ledger(self.config), executor).missing()
+
+    @property
+    def _writes_skims(self) -> bool:
+        """Whether the pass that the switches ask for writes skims."""
+        general = self.config.general
+        return not self.config.analyses or (general.save_skimmed_output and not general.use_skimmed_input)
 
     def plans(self) -> list[DatasetPlan]:
         """Return the datasets with their files and chunks, as a run would read them.
@@ -200,13 +217,14 @@ class AnalysisRunner:
 
     def _pass(self, title: str, *, channels: bool, only: Callable[[Missing], Missing] | None) -> RunResult:
         with self._at_work(), self._workers() as executor:
-            general = self.config.general
-            writes = not channels or (general.save_skimmed_output and not general.use_skimmed_input)
+            writes = not channels or self._writes_skims
             plans, writer = self._plans(write_skims=writes, channels=channels)
             begin = time.monotonic()
             processing = Processing(self.config, plans, open_ledger(self.config), executor)
             missing = processing.missing()
             self._announce(missing)
+            if writer is not None:
+                writer.begin()
             register(self.config)
             write_context(self.config, self.directory)
             write_plan(self.config, self.directory, plans)

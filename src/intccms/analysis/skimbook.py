@@ -17,7 +17,8 @@ from intccms.errors import ConfigError, OutputError
 from intccms.metadata import DatasetMetadata, FileMetadata
 from intccms.schema.secrets import masked_text
 from intccms.skimming import ColumnPlan
-from intccms.skimming.manifest import Manifest
+from intccms.skimming.cache import checksum_of_file
+from intccms.skimming.manifest import Manifest, manifest_name
 from intccms.skimming.parquet import EXTENSION
 from intccms.skimming.parts import part_path
 from intccms.skimming.places import skim_storage
@@ -47,8 +48,12 @@ class _Book:
     """file index in the listing -> number of the file in the manifest"""
     uncommitted: list[Name] = field(default_factory=list)
     """Facts of parts in the ledger, until the manifest holds them."""
+    outdated: list[Name] = field(default_factory=list)
+    """Facts of parts in the ledger that are written anew, or are gone."""
     written: set[tuple[int, int]] = field(default_factory=set)
     """(number of the file, first entry) of the parts that this run wrote."""
+    written_at: int = 0
+    """When the manifest was last written [ns since 1970]."""
 
 
 class SkimWriter:
@@ -73,7 +78,7 @@ class SkimWriter:
         self._books: dict[str, _Book] = {}
 
     def prepare(self, plans: Iterable[DatasetPlan], *, force: bool) -> None:
-        """Set the parts to be written in the plans, and commit the lists of chunks they belong to.
+        """Set the parts to be written in the plans; nothing is written yet.
 
         Parameters
         ----------
@@ -85,13 +90,23 @@ class SkimWriter:
         Raises
         ------
         OutputError
-            If a manifest cannot be read or written.
+            If a manifest cannot be read.
         """
         for plan in plans:
             self._ledger.look(plan.name)
-            book = self._prepared(plan, force=force)
+            self._books[plan.name] = self._prepared(plan, force=force)
+
+    def begin(self) -> None:
+        """Commit the lists of chunks that parts will belong to, before any of them is written.
+
+        Raises
+        ------
+        OutputError
+            If the skims or the ledger cannot be written.
+        """
+        for book in self._books.values():
             book.manifest.save(self._storage)
-            self._books[plan.name] = book
+            self._ledger.delete(book.outdated)
 
     def take(self, receipt: Receipt) -> None:
         """Take notice of a part that was written."""
@@ -115,6 +130,7 @@ class SkimWriter:
             If the skims or the ledger cannot be written.
         """
         for book in self._books.values():
+            self._ledger.look(book.plan.name)
             there = [name for name in book.uncommitted if self._is_noted(name)]
             self._take_noted(book, there)
             for failure in failures.get(book.plan.name, ()):
@@ -132,7 +148,7 @@ class SkimWriter:
     def _prepared(self, plan: DatasetPlan, *, force: bool) -> _Book:
         dataset, name = plan.metadata.dataset, plan.name
         manifest = Manifest.load(self._storage, name) or Manifest(name, dataset.is_data)
-        book = _Book(plan, manifest)
+        book = _Book(plan, manifest, written_at=self._written_at(name))
         unit, uses = self._units.skim(dataset), _uses(self._config, dataset)
         contract = self._units.contract(dataset)
         reason = _why_all(manifest, contract, uses, self._config, force=force)
@@ -173,14 +189,14 @@ class SkimWriter:
             known = self._is_noted(name)
             book.uncommitted.append(name)
             if reason.startswith("run_skimming") and known:
-                self._ledger.delete([name])
+                book.outdated.append(name)
                 known = False
             part = entry.parts.get(chunk.start) or (self._noted(name) if known else None)
-            if part is not None and _is_there(part, sizes, plan.name):
+            if part is not None and _is_there(part, sizes, plan.name) and self._is_sound(book, part):
                 manifest.add_part(entry.index, part)
                 continue
             if known:
-                self._ledger.delete([name])
+                book.outdated.append(name)
             gone = "the part is gone" if part is not None else ""
             why = reason or gone or ("chunks are cut anew" if recut else "not written yet")
             path = part_path(entry.index, number, EXTENSION)
@@ -214,6 +230,20 @@ class SkimWriter:
             if part is not None:
                 for number, _ in lacking:
                     book.manifest.add_part(number, part)
+
+    def _is_sound(self, book: _Book, part: SkimPart) -> bool:
+        """Tell whether a local part that changed after the manifest was written is still the one that was written."""
+        if part.path is None or not self._storage.is_local:
+            return True
+        path = self._storage.local_path(f"{book.plan.name}/{part.path}")
+        return path.stat().st_mtime_ns <= book.written_at or checksum_of_file(path) == part.checksum
+
+    def _written_at(self, dataset: str) -> int:
+        """Return when the manifest of a dataset was written [ns since 1970]; 0 if there is none."""
+        if not self._storage.is_local:
+            return 0
+        path = self._storage.local_path(manifest_name(dataset))
+        return path.stat().st_mtime_ns if path.is_file() else 0
 
     def _is_noted(self, name: Name) -> bool:
         return name.batch in self._ledger.batches(name.dataset, "skim", name.key, name.extent)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from intccms.cli.base import EXIT_INCOMPLETE, main, without_traceback
-from intccms.errors import ConfigError
+from intccms.errors import ConfigError, OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,8 +97,13 @@ def replay(*, folder: Path, chunk: str, overrides: tuple[str, ...], current: boo
     from intccms.schema import load_config
 
     directory = _directory(folder)
-    with working_folder(read_origin(directory)):
+    origin = read_origin(directory)
+    with working_folder(origin):
         here = (*overrides, f"general.output_dir={directory.path}", "general.executor=iterative")
+        if not current and origin.source is not None and not _is_as_run(origin.source, directory):
+            click.echo(
+                f"{origin.source} has changed since the run: what runs is as it was, lines shown are those of now"
+            )
         as_run = not current
         config = load_config(config_as_run(directory), here) if as_run else present_config(directory, here)
         _replay(config, directory, chunk, debug=debug)
@@ -123,6 +128,11 @@ def _replay(config: Config, directory: RunDirectory, label: str, *, debug: bool)
     for name, (entries, sumw) in steps.items():
         click.echo(f"  {name:<40} {entries:>10,} {sumw:>16.6g}")
     click.echo(f"went through in {result.seconds:.2f} s")
+
+
+def _is_as_run(source: Path, directory: RunDirectory) -> bool:
+    copy = directory.path / "config.py"
+    return source.is_file() and copy.is_file() and source.read_bytes() == copy.read_bytes()
 
 
 def _show_failure(exc: Exception, chunk: Chunk, *, debug: bool) -> None:
@@ -182,7 +192,14 @@ def clean(*, folder: Path, also: tuple[str, ...], dry_run: bool, force: bool) ->
 def _directory(folder: Path) -> RunDirectory:
     from intccms.utils.output import RunDirectory
 
-    return RunDirectory(folder.resolve())
+    if not folder.is_dir():
+        message = f"there is no folder {folder}. Name a run directory: what general.output_dir gave (default: outputs)."
+        raise OutputError(message)
+    directory = RunDirectory(folder.resolve())
+    if not directory.origin.is_file() and (folder / "output" / "config").is_dir():
+        message = f"{folder} is no run directory. Did you mean {folder / 'output'}?"
+        raise OutputError(message)
+    return directory
 
 
 def _only_failed(directory: RunDirectory) -> Callable[[Missing], Missing]:

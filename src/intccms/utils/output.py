@@ -120,6 +120,8 @@ class RunDirectory:
         self.write_json(folder / "digests.json", dict(digests))
         for module in modules:
             file = Path(str(module.__file__))
+            if not file.is_file():  # typed in, or piped to Python
+                continue
             parts = module.__name__.split(".")
             name = (
                 Path(*parts, "__init__.py")

@@ -38,6 +38,7 @@ class Ledger:
         self.storage = storage
         self._names: dict[str, dict[tuple[str, str, str], set[str]]] = {}
         self._batches: dict[str, dict[str, dict[str, Any]]] = {}
+        self._undescribed: set[str] = set()
 
     def look(self, dataset: str) -> None:
         """List what there is of a dataset; nothing else is looked up in the storage."""
@@ -69,22 +70,26 @@ class Ledger:
         return dict(self._batch(batch).get(channel, {}).get("parts", {}))
 
     def describe(self, units: Iterable[Unit]) -> str:
-        """Make sure that the ledger can explain a batch of units, and return its name.
+        """Return the name of a batch of units; its description is written with `write_descriptions`."""
+        described = {unit.name: {"digest": unit.digest, "parts": dict(unit.parts)} for unit in units}
+        batch = batch_of({name: str(one["digest"]) for name, one in described.items()})
+        self._undescribed.add(batch)
+        self._batches[batch] = described
+        return batch
+
+    def write_descriptions(self) -> None:
+        """Make sure that the ledger can explain all batches that were described.
 
         Raises
         ------
         OutputError
             If the ledger cannot be written.
         """
-        described = {unit.name: {"digest": unit.digest, "parts": dict(unit.parts)} for unit in units}
-        batch = batch_of({name: str(one["digest"]) for name, one in described.items()})
-        known = self._batches.get(batch)
-        if known is None and self.storage.size(batch_path(batch)) is not None:
-            known = self._batch(batch)  # it may be damaged
-        if not known:
-            self.storage.put(batch_path(batch), json.dumps(described, indent=1).encode())
-        self._batches[batch] = described
-        return batch
+        for batch in sorted(self._undescribed):
+            path, text = batch_path(batch), json.dumps(self._batches[batch], indent=1).encode()
+            if self.storage.size(path) != len(text):  # else it was written before; a damaged one is shorter
+                self.storage.put(path, text)
+        self._undescribed.clear()
 
     def note(self, name: Name) -> None:
         """Take notice of a record that was written elsewhere."""
@@ -98,6 +103,7 @@ class Ledger:
         OutputError
             If the ledger cannot be written.
         """
+        self.write_descriptions()
         self.storage.put(str(name), content if isinstance(content, bytes) else encode(content, str(name)))
         self.note(name)
 

@@ -35,12 +35,12 @@ def compact_file(plan: DatasetPlan, file: FilePlan, ledger: Ledger) -> None:
     OutputError
         If the ledger cannot be written.
     """
-    wanted = _not_at_file(plan, file, ledger)
-    if len(file.chunks) == 1 or not wanted:
+    if len(file.chunks) == 1:
         return
-    record = _sum_of_chunks(plan, file.chunks, wanted, ledger)
-    batch = ledger.describe(plan.units[name] for name in wanted)
-    ledger.put(Name(plan.name, "file", file.key, file.extent, batch), record)
+    if wanted := _not_at_file(plan, file, ledger):
+        record = _sum_of_chunks(plan, file.chunks, wanted, ledger)
+        batch = ledger.describe(plan.units[name] for name in wanted)
+        ledger.put(Name(plan.name, "file", file.key, file.extent, batch), record)
     now_at_file = set(plan.digests.items())
     ledger.delete(
         Name(plan.name, "chunk", file.key, _extent(chunk), one)

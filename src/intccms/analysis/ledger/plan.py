@@ -112,7 +112,9 @@ class Missing:
     def lines(self) -> list[str]:
         """Return what will be computed and why, for people."""
         if not self.work:
-            return [f"all {self.chunks:,} chunks are in the ledger: nothing to compute"]
+            return [
+                f"{'the one chunk is' if self.chunks == 1 else f'all {self.chunks:,} chunks are'} in the ledger: nothing to compute"
+            ]
         return [
             f"{len(self.work):,} of {self.chunks:,} chunks to compute",
             *(

@@ -57,6 +57,7 @@ def make_report(
         Entries of the chunks computed in this run, by dataset; where it is not given, the processed entries count
         with the share of chunks that were computed.
     """
+    left_out = tuple(skipped)
     names = [one.dataset.name for one in metadata]
     counted = computed_entries or {}
     return RunReport(
@@ -68,14 +69,18 @@ def make_report(
         notes=tuple(
             note
             for name, one in zip(names, metadata, strict=True)
-            for note in (*normalisations[name].notes, *_notes_on_content(one, folds[name]))
+            for note in (
+                *normalisations[name].notes,
+                *_notes_on_content(one, folds[name]),
+                *_notes_on_limits(one, left_out),
+            )
         ),
         lumi=_lumi(config),
         data_processes=tuple(dict.fromkeys(one.dataset.process for one in metadata if one.dataset.is_data)),
         nan=_nan(folds),
         seconds=seconds,
         min_coverage=config.general.min_coverage,
-        skipped=tuple(skipped),
+        skipped=left_out,
         outputs=tuple(outputs),
         provenance=masked(dict(provenance or {})),
         path=str(config.general.output_dir),
@@ -106,6 +111,17 @@ def _failures(
             )
         if (error := normalisations[name].error) is not None:
             yield Failure(name, "", None, None, error, entries=folds[name].sums.entries)
+
+
+def _notes_on_limits(metadata: DatasetMetadata, skipped: Iterable[Skipped]) -> list[str]:
+    """Return a warning for data of which files were left out: unlike simulation, nothing scales them."""
+    name = metadata.dataset.name
+    return [
+        f"{name}: {len(metadata.files)} of {len(metadata.files) + one.files} files were read ({one.reason}); data are "
+        "not scaled, simulation is scaled to the full luminosity"
+        for one in skipped
+        if one.dataset == name and one.files and metadata.dataset.is_data
+    ]
 
 
 def _notes_on_content(metadata: DatasetMetadata, fold: DatasetFold) -> list[str]:
