@@ -13,7 +13,9 @@ from benchmarks.measure import in_fresh_process, peak_memory
 from benchmarks.records import ENTRIES, Contents
 
 if TYPE_CHECKING:
-    from intccms.analysis.ledger import DatasetPlan
+    from collections.abc import Mapping
+
+    from intccms.analysis.ledger import DatasetPlan, Name
 
 __all__ = ["CONTENTS", "MERGING_LINES", "Merging", "measure_merging"]
 
@@ -24,6 +26,8 @@ CONTENTS = (
 )
 """Small results, and those of 10 MB before compression: bins that a chunk of events fills in part, or wholly."""
 
+_LINKED = "original"
+"""The name that records carry; they stand under many."""
 _DISTINCT = 8
 """Different contents; further records are the same files under other names, to save the disk."""
 
@@ -76,12 +80,13 @@ def _prepare(folder: Path, contents: Contents, results: int) -> float:
     from benchmarks.records import drawn_record
     from intccms.analysis.ledger import Name
     from intccms.analysis.ledger.names import batch_of
+    from intccms.analysis.ledger.records import encode
 
     plan = _plan(contents, results)
     (folder / plan.name).mkdir(parents=True)
     originals = [folder / f"original_{seed}" for seed in range(_DISTINCT)]
     for seed, path in enumerate(originals):
-        path.write_bytes(drawn_record(contents, plan.units, seed))
+        path.write_bytes(encode(drawn_record(contents, plan.units, seed), _LINKED))
     batch = batch_of(plan.digests)
     for file in plan.files:
         name = Name(plan.name, "chunk", file.key, f"0-{ENTRIES}", batch)
@@ -91,10 +96,17 @@ def _prepare(folder: Path, contents: Contents, results: int) -> float:
 
 def _merge(folder: Path, contents: Contents, results: int) -> tuple[float, float, float]:
     """Return CPU time, memory before, and peak memory of adding up."""
-    from intccms.analysis.ledger import Ledger, fold_dataset
+    from intccms.analysis.ledger import Ledger, Record, fold_dataset
+    from intccms.analysis.ledger.records import decode
     from intccms.utils.storage import Storage
 
-    plan, ledger = _plan(contents, results), Ledger(Storage(str(folder)))
+    class Linked(Ledger):
+        """Takes the few records that stand under many names for those of these names."""
+
+        def get(self, name: Name, channels: Mapping[str, Any] | None = None) -> Record:
+            return decode(self.storage.get(str(name)), _LINKED, channels)
+
+    plan, ledger = _plan(contents, results), Linked(Storage(str(folder)))
     ledger.describe(plan.units.values())
     before, begin = peak_memory(), time.process_time()
     ledger.look(plan.name)

@@ -108,10 +108,10 @@ def _prepare(folder: Path, files: int, chunks: int, branches: list[str]) -> None
     remember_files(config, records, branches)
     plans, ledger = _plans_and_ledger(config)
     contents = Contents(channels=2, histograms=4, bins=42, filled=20)
-    content = drawn_record(contents, [one.name for one in config.channels], seed=1)
+    record = drawn_record(contents, [one.name for one in config.channels], seed=1)
     for work in find_missing(plans, ledger).work:
         if work.record is not None:
-            ledger.put(work.record, content)
+            ledger.put(work.record, record)
 
 
 def _bring_to(folder: Path, state: State) -> int:

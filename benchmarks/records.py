@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from intccms.analysis.ledger.records import encode, record_of
+from intccms.analysis.ledger.records import Record, record_of
 from intccms.analysis.results import DatasetSums
 from intccms.histograms import Sums
 from intccms.metadata import FileMetadata, MetadataStore
@@ -49,8 +49,8 @@ class Contents:
         return 24 * self.channels * self.histograms * self.bins
 
 
-def drawn_record(contents: Contents, channels: Iterable[str], seed: int) -> bytes:
-    """Return an encoded result with neighbouring bins filled, as in histograms with tails that are empty."""
+def drawn_record(contents: Contents, channels: Iterable[str], seed: int) -> Record:
+    """Return a result with neighbouring bins filled, as in histograms with tails that are empty."""
     rng = np.random.default_rng(seed)
     sums = DatasetSums(ENTRIES, float(rng.normal(ENTRIES, 100.0)))
     sums.common = Cutflow({"all": (ENTRIES, sums.sumw), "skim": (ENTRIES // 5, sums.sumw / 5)})
@@ -58,7 +58,7 @@ def drawn_record(contents: Contents, channels: Iterable[str], seed: int) -> byte
         sums.channels[channel] = Cutflow({"cut": (ENTRIES // 10, float(rng.normal(1000.0)))})
         for number in range(contents.histograms):
             sums.histograms[channel, f"observable_{number}"] = _drawn(rng, contents)
-    return encode(record_of(sums))
+    return record_of(sums)
 
 
 def _drawn(rng: np.random.Generator, contents: Contents) -> Sums:
