@@ -233,13 +233,35 @@ def test_a_total_stands_below_several_datasets():
 
 
 def test_many_reasons_are_cut_short_the_most_frequent_first():
-    failures = [Failure("tt", "x", 0, 1, f"reason {i}") for i in range(20)]
+    letters = "abcdefghijklmnopqrst"
+    failures = [Failure("tt", "x", 0, 1, f"reason {letter}") for letter in letters]
     failures += [Failure("tt", "x", i, i + 1, "frequent") for i in range(5)]
     text = shown(report(dataset_report(), failures=failures))
     assert "report.json has every chunk and traceback, and 9 more reasons" in text
-    assert text.index("frequent") < text.index("reason 0")
-    assert "reason 10" in text
-    assert "reason 11" not in text
+    assert text.index("frequent") < text.index("reason a")
+    assert "reason k" in text
+    assert "reason l" not in text
+
+
+def test_failures_at_one_place_whose_messages_differ_in_numbers_are_one_group():
+    trace = 'Traceback\n  File "/cuts.py", line 3, in cut\n    raise ValueError(pt)\nValueError: too hard: {}'
+    failures = [
+        Failure("tt", "x", i, i + 1, f"ValueError: too hard: {100 + i}", trace.format(100 + i))
+        for i in range(5)
+    ]
+    parts = [
+        Failure("dy", "y", i, i + 1, f"part /skims/file_{i}/p.parquet has {checksum}")
+        for i, checksum in enumerate(("00ffab12cd34ef", "99ffab12cd34ee"))
+    ]
+    elsewhere = Failure(
+        "tt", "x", 9, 10, "ValueError: too hard: 9", trace.replace("line 3", "line 4").format(9)
+    )
+    made = report(dataset_report(), failures=[*failures, elsewhere, *parts])
+    assert [len(group.failures) for group in made.groups] == [5, 1, 2]
+    assert [one.reason for one in made.failures[:5]] == [f"ValueError: too hard: {100 + i}" for i in range(5)]
+    assert {one.traceback for one in made.failures[:5]} == {trace.format(100)}, "one of them is kept"
+    assert RunReport.from_json(made.to_json()) == made
+    assert "with messages such as this one" in shown(made)
 
 
 def test_a_long_reason_and_many_datasets_are_cut_short():

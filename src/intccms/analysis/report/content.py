@@ -204,7 +204,7 @@ def group_title(group: FailureGroup) -> str:
     parts = [count_text(count, kind) for kind, count in kinds.items()]
     if group.entries:
         parts.append(count_text(group.entries, "entry"))
-    return ", ".join(parts)
+    return ", ".join(parts) + (", with messages such as this one" if group.varies else "")
 
 
 def group_where(group: FailureGroup, most: int = 6) -> str:

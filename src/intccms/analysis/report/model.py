@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field, fields
-from functools import cached_property
+import re
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import BeforeValidator, TypeAdapter, ValidationError
@@ -46,16 +47,23 @@ class Failure:
 
 @dataclass(frozen=True)
 class FailureGroup:
-    """Failures that share reason and traceback."""
+    """Failures at one place in the code, whose reasons differ in numbers, paths and checksums at most."""
 
     reason: str
+    """That of the first one."""
     traceback: str
+    """That of the first one, and kept for all."""
     failures: tuple[Failure, ...]
 
     @property
     def entries(self) -> int:
         """Entries that are missing; those of files of unknown length are not in it."""
         return sum(one.entries or 0 for one in self.failures)
+
+    @property
+    def varies(self) -> bool:
+        """Whether the reasons are alike and not the same."""
+        return any(one.reason != self.reason for one in self.failures)
 
     @property
     def chunk(self) -> str | None:
@@ -69,7 +77,10 @@ class FailureGroup:
             "traceback": self.traceback,
             "count": len(self.failures),
             "entries": self.entries,
-            "chunks": [one.to_json() for one in self.failures],
+            "chunks": [
+                one.to_json() if one.reason == self.reason else {**one.to_json(), "reason": one.reason}
+                for one in self.failures
+            ],
         }
 
 
@@ -160,12 +171,16 @@ class RunReport:
     """The run directory, as commands take it."""
 
     def __post_init__(self) -> None:
-        ordered = tuple(one for group in _grouped(self.failures) for one in group.failures)
+        ordered = tuple(
+            one if one.traceback == group.traceback else replace(one, traceback=group.traceback)
+            for group in _grouped(self.failures)
+            for one in group.failures
+        )
         object.__setattr__(self, "failures", ordered)
 
     @cached_property
     def groups(self) -> tuple[FailureGroup, ...]:
-        """Failures that share reason and traceback, in the order of their first appearance."""
+        """Failures of one sort together, in the order of their first appearance."""
         return _grouped(self.failures)
 
     @property
@@ -256,11 +271,28 @@ def _length(start: int | None, stop: int | None) -> int | None:
 def _grouped(failures: Iterable[Failure]) -> tuple[FailureGroup, ...]:
     groups: dict[tuple[str, str], list[Failure]] = {}
     for one in failures:
-        groups.setdefault((one.reason, one.traceback), []).append(one)
-    return tuple(FailureGroup(*key, tuple(members)) for key, members in groups.items())
+        groups.setdefault((_alike(one.reason), _places(one.traceback)), []).append(one)
+    return tuple(
+        FailureGroup(members[0].reason, members[0].traceback, tuple(members)) for members in groups.values()
+    )
+
+
+@lru_cache(maxsize=4096)
+def _alike(reason: str) -> str:
+    """Return a reason without what differs from chunk to chunk: checksums, paths and numbers."""
+    text = re.sub(r"\b[0-9a-f]{12,}\b", "#", reason)
+    text = re.sub(r"[^\s'\"]*/[^\s'\"]*", "/", text)
+    return re.sub(r"[-+]?\d+(?:\.\d*)?(?:e[-+]?\d+)?", "#", text)
+
+
+@lru_cache(maxsize=4096)
+def _places(traceback: str) -> str:
+    """Return the places in the code that a traceback went through; the whole of one that names none."""
+    places = [line for line in traceback.splitlines() if line.startswith("  File ")]
+    return "\n".join(places) if places else traceback
 
 
 def _failures_of(group: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
     for chunk in group["chunks"]:
         entries = _length(chunk["start"], chunk["stop"])
-        yield {"entries": entries, **chunk, "reason": group["reason"], "traceback": group["traceback"]}
+        yield {"entries": entries, "reason": group["reason"], "traceback": group["traceback"], **chunk}
