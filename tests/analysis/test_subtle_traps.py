@@ -9,6 +9,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -238,3 +239,26 @@ def test_functions_typed_into_a_session_can_be_run(tmp_path, monkeypatch):
     assert done.returncode == 0, done.stderr
     assert "complete; channels: all" in done.stdout
     assert load(tmp_path / "out" / "output.coffea")["report"]["complete"]
+
+
+def test_remote_parts_are_copied_once_and_read_from_the_copies(tmp_path):
+    write_toy(tmp_path / "a.root", 200, 1)
+    config = met_config([tmp_path / "a.root"], tmp_path / "out", save_skimmed_output=True)
+    place = f"memory://{tmp_path.name}/skims"
+    config["preprocess"]["skimming"]["output"] = {"output_dir": place}
+    expected = entries(histogram(config))
+
+    def on_skims(name, **general):
+        switches = {"save_skimmed_output": False, "use_skimmed_input": True, "cache_dir": tmp_path / "cache"}
+        return histogram(config, output_dir=tmp_path / name, **switches, **general)
+
+    assert entries(on_skims("first")) == expected > 0
+    assert len(list((tmp_path / "cache").rglob("*.parquet"))) == 4
+    remote = fsspec.filesystem("memory")
+    for path in remote.find(place):
+        if path.endswith(".parquet"):
+            remote.rm(path)
+    assert entries(on_skims("from copies")) == expected
+    without = on_skims("without", read_from_cache=False)
+    assert not without.succeeded
+    assert "is gone" in without.report.failures[0].reason
