@@ -114,6 +114,13 @@ def test_results_of_a_payload_that_changes_while_it_is_read_are_taken_back(tmp_p
     with pytest.raises(ConfigError, match=r"cut.json changed while the run read it.*taken back; run again"):
         histogram(config)
     assert not [path for path in (tmp_path / "out" / "ledger" / "tt").iterdir() if path.is_file()]
+    config["general"]["save_skimmed_output"] = True
+    with pytest.raises(ConfigError, match="taken back"):
+        histogram(config)
+    (file,) = json.loads((tmp_path / "out" / "skimmed" / "tt" / "manifest.json").read_text())["files"]
+    assert "parts" not in file, "no part that was made of who knows which content is kept"
+    assert len(file["failed"]) == 4
+    assert not list((tmp_path / "out" / "skimmed").rglob("*.parquet"))
 
 
 def test_copies_of_one_file_are_all_in_the_skim(tmp_path):
@@ -262,3 +269,27 @@ def test_remote_parts_are_copied_once_and_read_from_the_copies(tmp_path):
     without = on_skims("without", read_from_cache=False)
     assert not without.succeeded
     assert "is gone" in without.report.failures[0].reason
+
+
+def test_no_credential_reaches_the_kept_configuration(tmp_path, monkeypatch, clean_imports):
+    secret = "-".join(("tk", "5f1c9a", "77e2"))  # this module is the analysis's own, and copied
+    monkeypatch.setenv("GRID_TOKEN", secret)
+    write_toy(tmp_path / "a.root", 60, 1)
+    (tmp_path / "with_secret.py").write_text(
+        "import os\nfrom tests.analysis.test_subtle_traps import met_config\n\n"
+        "KEPT = os.environ['GRID_TOKEN']\n\n"
+        "def skim(met):\n    return met > len(KEPT)\n\n"
+        f"config = met_config([{str(tmp_path / 'a.root')!r}], {str(tmp_path / 'out')!r})\n"
+        "config['preprocess']['skimming']['function'] = skim\n"
+    )
+    assert AnalysisRunner(load_config(tmp_path / "with_secret.py"), progress=False).histogram().succeeded
+    found = [
+        path
+        for path in (tmp_path / "out").rglob("*")
+        if path.is_file() and secret.encode() in path.read_bytes()
+    ]
+    assert found == []
+    assert not (tmp_path / "out" / "config" / "config.pkl").exists()
+    result = CliRunner().invoke(main, ["replay", str(tmp_path / "out"), "tt/0/0"])
+    assert "was not kept" in result.output
+    assert CliRunner().invoke(main, ["replay", str(tmp_path / "out"), "tt/0/0", "--current"]).exit_code == 0

@@ -8,7 +8,7 @@ import pytest
 import uproot
 
 from intccms.errors import ConfigError, FunctorError
-from intccms.skimming.flat import flat_columns, made_columns, source_columns
+from intccms.skimming.flat import flat_columns, made_columns
 from tests.reference import reference_data
 from tests.skimming.linked import Linked, selecting, write_linked
 
@@ -83,8 +83,13 @@ def test_the_energy_that_the_schema_renames_keeps_its_name(tmp_path):
     assert columns["Photon_energy"].to_list() == energy[mask].to_list()
 
 
+def read_columns(branches, read, n_events):
+    """Columns of events that show none of their branches, so that all are read."""
+    return flat_columns(ak.Array([{}] * n_events), branches, read)
+
+
 def test_reading_everything_from_the_source_gives_the_same(linked, source, mask):
-    columns = source_columns(source.branches, selecting(source, mask), int(mask.sum()))
+    columns = read_columns(source.branches, selecting(source, mask), int(mask.sum()))
     assert_same(columns, linked.columns, mask)
 
 
@@ -121,12 +126,12 @@ def test_rows_that_do_not_belong_to_the_events_are_refused(source, mask):
 )
 def test_types_that_a_skim_cannot_hold_are_named_with_the_remedy(column, words):
     with pytest.raises(ConfigError, match=words):
-        source_columns({"Muon_x"}, lambda names: {"Muon_x": column}, 2)
+        read_columns({"Muon_x"}, lambda names: {"Muon_x": column}, 2)
 
 
 def test_a_nullable_column_of_a_source_in_which_nothing_is_missing_is_written():
     column = ak.mask(ak.Array([1, 2]), [True, True])
-    columns = source_columns({"Muon_x"}, lambda names: {"Muon_x": column}, 2)
+    columns = read_columns({"Muon_x"}, lambda names: {"Muon_x": column}, 2)
     assert str(columns["Muon_x"].type) == "2 * int64"
 
 
@@ -137,7 +142,7 @@ def test_columns_with_other_counts_than_their_counter_are_named():
         "Muon_x": ak.Array([[1.0, 4.0], [2.0]]),
     }
     with pytest.raises(ConfigError, match=r"columns Muon_x do not have as many values per event.*\(nMuon\)"):
-        source_columns(set(arrays), lambda names: arrays, 2)
+        read_columns(set(arrays), lambda names: arrays, 2)
 
 
 class TestEventsOfAUser:

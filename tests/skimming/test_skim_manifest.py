@@ -310,4 +310,4 @@ def test_a_run_on_skims_needs_no_source_file():
     facts = {"size": 12, "generated": 99, "sumw": -0.3, "sumw_from": "Events", "lumis": lumis}
     manifest = manifest_with(record("/store/a.root", "u-a", **facts))
     expected = FileMetadata("/store/a.root", ("/store/a.root",), uuid="u-a", entries=30, **facts)
-    assert manifest.metadata() == [expected]
+    assert [file.metadata() for file in manifest.files] == [expected]

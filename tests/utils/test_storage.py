@@ -72,10 +72,9 @@ def storage(request, tmp_path):
     fsspec.filesystem("memory").store.clear()
 
 
-def test_what_is_put_can_be_got_listed_and_removed(storage, tmp_path):
-    (tmp_path / "source").write_bytes(b"12345")
+def test_what_is_put_can_be_got_listed_and_removed(storage):
     storage.put("tt/file_0/part_0.parquet", b"abc")
-    storage.put_file(tmp_path / "source", "tt/file_1/part_2.parquet")
+    storage.put("tt/file_1/part_2.parquet", b"12345")
     storage.put("data/manifest.json", b"{}")
     assert storage.get("tt/file_0/part_0.parquet") == b"abc"
     assert storage.size("tt/file_1/part_2.parquet") == 5

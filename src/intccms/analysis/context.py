@@ -15,7 +15,7 @@ import cloudpickle
 from intccms.analysis.ledger import Ledger
 from intccms.analysis.ledger.names import RUNS, short_hash
 from intccms.schema.loading import config_modules
-from intccms.schema.secrets import masked_text
+from intccms.schema.secrets import masked, masked_text
 from intccms.utils.files import write_atomically
 from intccms.utils.storage import Storage
 from intccms.utils.urls import is_url
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 __all__ = ["open_ledger", "other_runs", "register", "write_context", "write_plan"]
 
 logger = logging.getLogger(__name__)
+
+_SHORTEST = 6
+"""Length below which a value is found in any bytes by chance."""
 
 _PARTS = (
     "datasets",
@@ -103,7 +106,8 @@ def write_context(config: Config, directory: RunDirectory) -> None:
 
 def _pickled(config: Config, modules: Sequence[ModuleType]) -> bytes | None:
     """Return the configuration with its functions, None if it must not or cannot be kept."""
-    if "***" in str(config.to_json()):  # what looks like a credential is not written anywhere
+    # what looks like a credential, or is computed to be one, is not written anywhere
+    if any(sign in str(config.to_json()) for sign in ("***", "WorkerEval(...)")):
         return None
     for module in modules:
         cloudpickle.register_pickle_by_value(module)
@@ -119,7 +123,16 @@ def _pickled(config: Config, modules: Sequence[ModuleType]) -> bytes | None:
     ) as exc:
         logger.info("the configuration cannot be kept as it is (%s); intccms replay will need --current", exc)
         return None
-    return content
+    return None if _holds_credentials(content) else content
+
+
+def _holds_credentials(content: bytes) -> bool:
+    """Tell whether the value of an environment variable that is named like a credential is in some bytes.
+
+    Functions are kept with the globals that they refer to, and modules read such variables when they are imported.
+    """
+    values = [value for name, value in os.environ.items() if masked({name: value})[name] == "***"]
+    return any(len(value) >= _SHORTEST and value.encode() in content for value in values)
 
 
 def write_plan(config: Config, directory: RunDirectory, plans: Sequence[DatasetPlan]) -> None:
@@ -137,12 +150,17 @@ def write_plan(config: Config, directory: RunDirectory, plans: Sequence[DatasetP
             "channels": plan.digests,
             "whole": str(plan.whole),
             "files": [
-                {"index": file.index, "name": file.chunks[0].file.name, "key": file.key, "edges": file.edges}
+                {
+                    "index": file.index,
+                    "name": masked_text(file.chunks[0].file.name),
+                    "key": file.key,
+                    "edges": file.edges,
+                }
                 for file in plan.files
             ],
             "skims": Counter(index for index, _ in plan.targets),
         }
         for plan in plans
     ]
-    data = {"pid": os.getpid(), "ledger": ledger, "datasets": datasets}
+    data = {"ledger": ledger, "datasets": datasets}
     directory.write_json(directory.plan, data)

@@ -210,9 +210,8 @@ class Processing:
                 self._ledger.note(name)
         dataset = receipt.chunk.dataset
         place = (dataset, receipt.chunk.file_index, receipt.chunk.start)
-        if (
-            place not in self._taken
-        ):  # for the sake of a failure, or of a lost record, it may be computed again
+        # for the sake of a failure, or of a lost record, it may be computed again
+        if place not in self._taken:
             self._computed[dataset] += 1
             self._computed_entries[dataset] += receipt.chunk.entries
             self._taken.add(place)

@@ -12,6 +12,7 @@ from intccms.analysis.results import Work
 from intccms.analysis.tasks import ProcessChunks
 from intccms.errors import ConfigError
 from intccms.schema.explain import did_you_mean
+from intccms.schema.secrets import masked_text
 from intccms.skimming.places import skim_folder
 from intccms.utils.storage import Storage
 
@@ -70,7 +71,7 @@ def find_chunk(directory: RunDirectory, plans: Sequence[DatasetPlan], label: str
     for plan in plans:
         for one in plan.files if plan.name == dataset else ():
             for chunk in one.chunks:
-                if (chunk.file.name, chunk.start) == (file["name"], start):
+                if (masked_text(chunk.file.name), chunk.start) == (file["name"], start):
                     return chunk
     message = (
         f"chunk {label!r} was the entries from {start} of {file['name']}, which the configuration no longer reads so. "

@@ -86,7 +86,7 @@ class Work:
 
 @dataclass
 class DatasetSums:
-    """Small sums over events; they add up over chunks, files and datasets."""
+    """Small sums over the events of a chunk, or of a dataset."""
 
     entries: int = 0
     """Entries read, before any cut."""
@@ -106,20 +106,6 @@ class DatasetSums:
     """Runs and lumi sections of the entries read (data)."""
     part: SkimPart | None = None
     """The skim part that was written."""
-
-    def add(self, other: DatasetSums) -> None:
-        """Add another part, in place; the order of calls decides the last bits of sums."""
-        self.entries += other.entries
-        self.sumw += other.sumw
-        self.common += other.common
-        for channel, steps in other.channels.items():
-            self.channels[channel] = self.channels[channel] + steps if channel in self.channels else steps
-        for key, content in other.histograms.items():
-            if key in self.histograms:
-                self.histograms[key].add(content)
-            else:
-                self.histograms[key] = content.copy()  # what is added up here must not change the other part
-        self.absent_triggers |= other.absent_triggers
 
 
 @dataclass(frozen=True)

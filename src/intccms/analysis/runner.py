@@ -141,7 +141,11 @@ class AnalysisRunner:
             if not self.config.analyses:
                 return self.skim(only=only)
             if general.use_skimmed_input and general.run_skimming:
-                self.skim()
+                skims = self.skim()
+                if not skims.succeeded:
+                    logger.warning(
+                        "the skims are incomplete; what they lack counts as failed, unless it was computed before"
+                    )
             result = self.histogram(only=only)
         processed = result.report is None or any(one.processed for one in result.report.datasets)
         return self.plot() if general.run_histogramming and processed else result

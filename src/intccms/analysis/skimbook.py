@@ -50,8 +50,8 @@ class _Book:
     """Facts of parts in the ledger, until the manifest holds them."""
     outdated: list[Name] = field(default_factory=list)
     """Facts of parts in the ledger that are written anew, or are gone."""
-    written: set[tuple[int, int]] = field(default_factory=set)
-    """(number of the file, first entry) of the parts that this run wrote."""
+    written: dict[tuple[int, int], Name] = field(default_factory=dict)
+    """(number of the file, first entry) of the parts that this run wrote -> where their facts are noted."""
     written_at: int = 0
     """When the manifest was last written [ns since 1970]."""
 
@@ -110,11 +110,11 @@ class SkimWriter:
 
     def take(self, receipt: Receipt) -> None:
         """Take notice of a part that was written."""
-        if receipt.part is not None:
+        if receipt.part is not None and receipt.work.part is not None:
             book = self._books[receipt.chunk.dataset]
             number = book.numbers[receipt.chunk.file_index]
             book.manifest.add_part(number, receipt.part)
-            book.written.add((number, receipt.part.start))
+            book.written[number, receipt.part.start] = receipt.work.part.record
 
     def commit(self, failures: Mapping[str, Iterable[ChunkFailure]]) -> None:
         """Write the manifests with all parts there are, and remove what no manifest lists any more.
@@ -132,6 +132,7 @@ class SkimWriter:
         for book in self._books.values():
             self._ledger.look(book.plan.name)
             there = [name for name in book.uncommitted if self._is_noted(name)]
+            self._drop_taken_back(book)
             self._take_noted(book, there)
             for failure in failures.get(book.plan.name, ()):
                 chunk = failure.chunk
@@ -201,6 +202,15 @@ class SkimWriter:
             why = reason or gone or ("chunks are cut anew" if recut else "not written yet")
             path = part_path(entry.index, number, EXTENSION)
             plan.targets[file.index, chunk.start] = PartTarget(path, name, why)
+
+    def _drop_taken_back(self, book: _Book) -> None:
+        """Drop parts of which the ledger no longer has a note: a file that they depend on changed meanwhile."""
+        for (number, start), name in list(book.written.items()):
+            if not self._is_noted(name):
+                book.manifest.add_failure(
+                    number, start, "taken back: a file that it depends on changed meanwhile"
+                )
+                del book.written[number, start]
 
     def _drop_unseen(self, book: _Book) -> list[str]:
         """Drop parts that were written in this run and are not where they should be; return their paths."""

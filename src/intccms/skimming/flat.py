@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Read = Callable[[Collection[str]], Mapping[str, Any]]
 
-__all__ = ["flat_columns", "made_columns", "source_columns"]
+__all__ = ["flat_columns", "made_columns"]
 
 _REPLACED = frozenset(NanoAODSchema.full_like_items)
 """Branches that the schema sets to zero, also where the source has them."""
@@ -62,14 +62,6 @@ def flat_columns(events: Any, branches: Collection[str], read: Read) -> dict[str
     rest = sorted(set(branches) - set(columns))
     columns |= _read(rest, read, len(events))
     return _checked(columns, ConfigError)
-
-
-def source_columns(branches: Collection[str], read: Read, n_events: int) -> dict[str, Any]:
-    """Return the same as `flat_columns`, all of it read from the source in one request.
-
-    Faster than `flat_columns` where nothing else is done with the events; otherwise columns are read twice.
-    """
-    return _checked(_read(sorted(branches), read, n_events), ConfigError)
 
 
 def made_columns(events: Any, branches: Collection[str], types: Read) -> dict[str, Any]:

@@ -311,10 +311,6 @@ class Manifest:
         self._forget_part(file, start)
         file.failed[start] = reason
 
-    def metadata(self) -> list[FileMetadata]:
-        """Return what a run on skims needs to know of the source files, in place of reading them."""
-        return [file.metadata() for file in self.files]
-
     def _known(self, record: FileMetadata, present_names: set[str]) -> ManifestFile | None:
         same = self._by_uuid.get(str(record.uuid), [])
         named = [file for file in same if file.name == record.name]

@@ -88,17 +88,6 @@ class Storage:
         with self.staged(name) as temporary:
             temporary.write_bytes(content)
 
-    def put_file(self, local: Path, name: str) -> None:
-        """Copy a local file into the folder.
-
-        Raises
-        ------
-        OutputError
-            If it cannot be written.
-        """
-        with self.staged(name) as temporary:
-            shutil.copyfile(local, temporary)
-
     @contextmanager
     def staged(self, name: str) -> Iterator[Path]:
         """Yield a local path to write to; what is there becomes the file if the block ends well.
