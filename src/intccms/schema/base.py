@@ -11,6 +11,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import (
@@ -29,13 +30,18 @@ from intccms.errors import ConfigError
 from intccms.schema.explain import explain
 
 __all__ = [
+    "SYS",
+    "Arguments",
     "Count",
     "Function",
     "Functor",
     "InversePicobarn",
     "Model",
+    "Name",
     "ObjVar",
+    "Payload",
     "Picobarn",
+    "Sys",
     "WorkerEval",
     "YearKey",
 ]
@@ -63,6 +69,9 @@ Count = Annotated[int, BeforeValidator(_no_truth_value), Field(ge=1)]
 
 YearKey = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)]
 """A data-taking era: ``2016preVFP``, ``2017``, ...; a number is taken as its text."""
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")]
+"""A name that may stand in paths and in names of histograms."""
 
 _validation_depth: ContextVar[int] = ContextVar("intccms_validation_depth", default=0)
 
@@ -139,6 +148,32 @@ class ObjVar(NamedTuple):
         return f"{self.collection}_{self.field or '*'}"
 
 
+@dataclass(frozen=True)
+class Sys:
+    """Stands in the arguments of a correction for the systematic key: the nominal one, or that of a variation."""
+
+    def __repr__(self) -> str:
+        """Return the name under which it is imported."""
+        return "SYS"
+
+
+SYS = Sys()
+"""The systematic key among the arguments of a correction."""
+
+
+@dataclass(frozen=True)
+class Payload:
+    """A correction of a correctionlib file, as an argument of a Python function.
+
+    The function receives what `intccms.systematics.payloads.open_payload` returns; each worker opens a file once.
+    """
+
+    file: str
+    """Path of the ``.json`` or ``.json.gz`` file."""
+    key: str
+    """Name of the correction, simple or compound, in the file."""
+
+
 class WorkerEval:
     """A value that is computed on the worker, at the moment of use (a credential, a local path).
 
@@ -210,6 +245,47 @@ def _plain(value: Any) -> Any:
         return value
     return function_name(value) if inspect.isroutine(value) else repr(value)
 
+
+def _argument(value: Any) -> Any:
+    """Return an argument of a correction as an object, also from the form that it has in JSON."""
+    if isinstance(value, ObjVar | Sys | Payload):
+        return value
+    if value is Sys:
+        return SYS
+    if isinstance(value, Mapping):
+        if dict(value) == {"sys": True}:
+            return SYS
+        if set(value) == {"file", "key"}:
+            return Payload(str(value["file"]), str(value["key"]))
+    if isinstance(value, tuple | list):
+        return _as_objvar(value)
+    if value is None or isinstance(value, bool | int | float | str | WorkerEval):
+        return value
+    message = f"expected ObjVar(collection, field), SYS, a number, a text, Payload(file, key) or WorkerEval, not {value!r}"
+    raise ValueError(message)
+
+
+def _plain_argument(value: Any) -> Any:
+    if isinstance(value, Sys):
+        return {"sys": True}
+    if isinstance(value, Payload):
+        return {"file": value.file, "key": value.key}
+    return _plain(value)
+
+
+Arguments = Annotated[
+    list[Any],
+    BeforeValidator(
+        lambda value: (
+            [_argument(item) for item in value]
+            if isinstance(value, list | tuple) and not isinstance(value, ObjVar)
+            else value
+        )
+    ),
+    PlainSerializer(lambda value: [_plain_argument(item) for item in value], when_used="json"),
+    WithJsonSchema({"type": "array"}),
+]
+"""What a correction is called with, in order: columns (`ObjVar`), the systematic key (`SYS`) and constants."""
 
 StaticArguments = Annotated[
     dict[str, Any],

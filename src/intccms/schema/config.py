@@ -8,6 +8,7 @@ from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from intccms.errors import ConfigError
 from intccms.schema.base import Functor, Model, ObjVar
+from intccms.schema.corrections import Correction, CorrectionLists, applies, check_corrections
 from intccms.schema.datasets import Dataset, DatasetsConfig
 from intccms.schema.digest import digest
 from intccms.schema.explain import did_you_mean
@@ -32,6 +33,8 @@ class Config(Model):
     """What is read."""
     preprocess: PreprocessConfig = PreprocessConfig()
     """Loose event filter, chunks and columns."""
+    corrections: CorrectionLists = []
+    """Scale factors and calibrations with their uncertainty sources, in order: a list, or one list per year."""
     good_object_masks: list[ObjectMask] = []
     """Which objects are kept, collection by collection, in order."""
     baseline_selection: Functor | None = None
@@ -97,10 +100,15 @@ class Config(Model):
         ghosts = {
             name for ghost in self.ghost_observables if ghost.collection == "event" for name in ghost.names
         }
-        for functor in self._functors():
-            for index, column in enumerate(functor.use):
-                if column.collection != "event" and str(column) in ghosts:
-                    functor.use[index] = ObjVar("event", str(column))
+        for columns in (*(functor.use for functor in self._functors()), *self._arguments()):
+            for index, column in enumerate(columns):
+                if isinstance(column, ObjVar) and column.collection != "event" and str(column) in ghosts:
+                    columns[index] = ObjVar("event", str(column))
+
+    def _arguments(self) -> Iterator[list[Any]]:
+        for correction in self.all_corrections():
+            yield correction.args
+            yield from (one.args for one in correction.uncertainty_sources if one.args is not None)
 
     def _functors(self) -> Iterator[Functor]:
         yield from self.good_object_masks
@@ -138,6 +146,7 @@ class Config(Model):
             for dataset in selected:
                 if not dataset.is_data:
                     self.lumi_of(dataset)
+        check_corrections(self.corrections, datasets, selected)
 
     def selected_datasets(self) -> list[Dataset]:
         """Return the single datasets that ``general.processes`` lets pass, in configuration order."""
@@ -149,6 +158,20 @@ class Config(Model):
         """Return the channels that ``general.channels`` lets pass, in configuration order."""
         wanted = self.general.channels
         return [channel for channel in self.channels if wanted is None or channel.name in wanted]
+
+    def all_corrections(self) -> list[Correction]:
+        """Return the corrections of all years, in configuration order."""
+        if isinstance(self.corrections, dict):
+            return [one for corrections in self.corrections.values() for one in corrections]
+        return self.corrections
+
+    def corrections_of(self, dataset: Dataset) -> list[Correction]:
+        """Return the corrections that apply to a dataset, in order; data have nominal values only."""
+        if isinstance(self.corrections, dict):
+            corrections = self.corrections.get(dataset.year or "", [])
+        else:
+            corrections = self.corrections
+        return [one for one in corrections if applies(one, dataset)]
 
     @property
     def analyses(self) -> bool:

@@ -65,6 +65,9 @@ class GeneralConfig(Model):
     """False: selection and cutflow only."""
     run_systematics: bool = True
     """False: nominal only."""
+    tile_rows: Count = Field(default=200_000, json_schema_extra=_not_in_digest)
+    """Events, each counted once for every variation of objects, that a worker holds at a time: variations are processed in
+    batches of at most so many (one variation at least). Bounds memory; changes no result."""
     run_mva_training: bool = False
     """Train the models of the configuration."""
     run_statistics: bool = False

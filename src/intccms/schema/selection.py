@@ -9,11 +9,9 @@ from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
 
-from intccms.schema.base import Count, Functor, Model
+from intccms.schema.base import Count, Functor, Model, Name
 
 __all__ = ["Axis", "Channel", "GhostObservable", "ObjectMask", "Observable", "RegularBinning"]
-
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")]
 
 
 class RegularBinning(Model):

@@ -35,8 +35,8 @@ _NOT_CONTENT = frozenset({
     "__firstlineno__", "__match_args__", "__module__", "__qualname__", "__signature__", "__static_attributes__",
     "__weakref__", "_abc_impl",
 })  # fmt: skip
-_GIVEN_TO_FUNCTIONS = frozenset({"static_kwargs"})
-"""Fields of the configuration whose values a function of the user receives."""
+_GIVEN_TO_FUNCTIONS = frozenset({"args", "file", "static_kwargs"})
+"""Fields of the configuration that name files whose content counts: payloads, and what a function receives."""
 _NAMED_TUPLE_MEMBERS = frozenset({
     "__getnewargs__", "__new__", "__orig_bases__", "__replace__", "__repr__", "_asdict", "_make", "_replace",
 })  # fmt: skip

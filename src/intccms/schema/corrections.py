@@ -1,0 +1,422 @@
+"""Scale factors and calibrations, each with one nominal and any number of uncertainty sources.
+
+What a payload holds, and whether arguments fit it, is looked at when a run starts; nothing is opened here.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from intccms.errors import ConfigError
+from intccms.schema.base import (
+    Arguments,
+    Function,
+    Model,
+    Name,
+    ObjVar,
+    Payload,
+    Sys,
+    YearKey,
+    function_name,
+)
+from intccms.schema.datasets import Dataset
+from intccms.schema.explain import did_you_mean
+
+__all__ = ["Correction", "CorrectionLists", "UncertaintySource", "applies", "check_corrections"]
+
+KINDS_OF_DATASETS = ("simulation", "data")
+"""What `applies_to` may name besides processes and datasets."""
+
+
+class UncertaintySource(Model):
+    """One nuisance: two variations, ``{name}_up`` and ``{name}_down``, of the correction that it belongs to."""
+
+    name: Name
+    """Name of the nuisance. One that ends in ``_{year}`` is of that year alone; another one is the same in all years."""
+    up_and_down_idx: Annotated[list[Any], Field(min_length=2, max_length=2)] | None = None
+    """Systematic keys of up and down, in the place of SYS; factors, if the correction is a normalisation."""
+    members: Annotated[list[Any], Field(min_length=1)] | None = None
+    """Systematic keys of the members of a set (scales, PDF eigenvectors), each of which is filled as
+    ``{name}_{position}``; `combine` makes up and down of them, bin by bin."""
+    combine: Literal["envelope", "hessian", "replicas"] = "envelope"
+    """``envelope``: highest and lowest member; ``hessian``: nominal plus and minus the quadrature sum of the members'
+    differences from it; ``replicas``: plus and minus their standard deviation about nominal."""
+    weight_sums: str | None = None
+    """Branch of weights (``LHEScaleWeight``) whose sums over generated events normalise the variations; their keys are
+    positions in it."""
+    args: Arguments | None = None
+    """Arguments of its own; default: those of the correction."""
+    file: str | None = None
+    """Payload of its own; default: that of the correction."""
+    key: str | None = None
+    """Correction in the payload, if it is not that of the nominal value (JES sources have one each)."""
+    is_delta: bool = False
+    """The result is a shift relative to the nominal result, evaluated after it was applied: up is 1 + shift, down
+    1 - shift of it (for add and subtract: plus and minus the shift)."""
+    up_function: Function | None = None
+    """Called in place of the correction's payload or function for the variation up."""
+    down_function: Function | None = None
+    """The same for the variation down; without it, `up_function` serves both (with is_delta, or SYS in `args`)."""
+    transform_in: Function | None = None
+    """In place of the correction's `transform_in`."""
+    transform_out: Function | None = None
+    """In place of the correction's `transform_out`."""
+    varies_with: str | None = None
+    """Name of the source of an object correction with which this one is one nuisance: its key is taken in the
+    variations of that source, and there are no histograms under its own name."""
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> UncertaintySource:
+        if self.members is not None and (
+            self.up_and_down_idx is not None or self.varies_with or self.is_delta
+        ):
+            message = "'members' stand alone: without 'up_and_down_idx', 'is_delta' and 'varies_with'"
+            raise ValueError(message)
+        if self.members is None and "combine" in self.model_fields_set and self.combine != "envelope":
+            message = "'combine' needs 'members'"
+            raise ValueError(message)
+        if self.down_function is not None and self.up_function is None:
+            message = "'down_function' needs an 'up_function'"
+            raise ValueError(message)
+        if self.up_function is not None and self.key is not None:
+            message = "give 'up_function' or 'key', not both: a function takes the place of a payload"
+            raise ValueError(message)
+        if self.weight_sums is not None and any(
+            not isinstance(key, int) or isinstance(key, bool) or key < 0
+            for key in self.members or self.up_and_down_idx or ["none"]
+        ):
+            message = "'weight_sums' needs positions in that branch as 'up_and_down_idx' or 'members', such as [8, 0]"
+            raise ValueError(message)
+        return self
+
+    def variations(self) -> list[tuple[str, Any]]:
+        """Return the variations that are filled, with their systematic keys; with `members` one for each."""
+        if self.members is not None:
+            return [(f"{self.name}_{index}", key) for index, key in enumerate(self.members)]
+        up, down = self.up_and_down_idx or (None, None)
+        return [(f"{self.name}_up", up), (f"{self.name}_down", down)]
+
+
+def _one_or_several(value: Any) -> Any:
+    single = isinstance(value, ObjVar) or (
+        isinstance(value, tuple) and all(isinstance(item, str) for item in value)
+    )
+    return [value] if single else value
+
+
+class Correction(Model):
+    """A scale factor (``event``), a calibration (``object``) or an uncertainty of the yield (``normalisation``)."""
+
+    name: Name
+    """Name of the correction, for the plan and for messages."""
+    type: Literal["event", "object", "normalisation"]
+    """``event``: multiplies the weight of events. ``object``: changes `target`, one step of a chain in the order of the
+    list. ``normalisation``: factors on whole datasets; reads no event."""
+    file: str | None = None
+    """correctionlib payload, ``.json`` or ``.json.gz``; a worker opens it once."""
+    key: str | None = None
+    """Name of the correction in the payload, simple or compound."""
+    use_correctionlib: bool | None = None
+    """Default: whether a `file` is given."""
+    nominal_function: Function | None = None
+    """Called with `args` in place of a payload. Without both, the nominal value changes nothing."""
+    args: Arguments = []
+    """What payload or function receive, in order: columns, SYS, constants, payloads."""
+    op: Literal["mult", "add", "subtract", "replace"] = "mult"
+    """How the result changes weight or target."""
+    transform_in: Function | None = None
+    """Called with the columns in `args`, before they are used; returns as many arrays (one, or a tuple)."""
+    transform_out: Function | None = None
+    """Called with the result, before `reduce`."""
+    reduce: Literal["prod", "sum"] | None = None
+    """Makes one number per event of one per object; an event without objects gets 1 or 0."""
+    nominal_idx: Any = None
+    """Systematic key of the nominal value, in the place of SYS."""
+    target: Annotated[list[ObjVar] | None, BeforeValidator(_one_or_several)] = None
+    """What an object correction changes: a field, or several fields of one collection."""
+    applies_to: list[str] = ["simulation"]
+    """Processes or datasets by name, ``simulation``, ``data``. Data have nominal values only."""
+    ignore_missing: bool = False
+    """True: where a file lacks a column that is used, the correction and its sources change nothing."""
+    uncertainty_sources: list[UncertaintySource] = []
+    """Its nuisances; none twice."""
+
+    @field_validator("args", mode="after")
+    @classmethod
+    def _one_key(cls, value: list[Any]) -> list[Any]:
+        if sum(isinstance(item, Sys) for item in value) > 1:
+            message = "SYS may stand once among the arguments"
+            raise ValueError(message)
+        return value
+
+    @field_validator("target", mode="before")
+    @classmethod
+    def _accept_tuples(cls, value: Any) -> Any:
+        if isinstance(value, list):
+            return [ObjVar(*item) if isinstance(item, tuple | list) else item for item in value]
+        return value
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> Correction:
+        for problem in (
+            *self._problems_of_kind(),
+            *self._problems_of_value(),
+            *self._problems_of_sources(),
+        ):
+            raise ValueError(problem)
+        return self
+
+    def _problems_of_kind(self) -> Iterator[str]:
+        if self.type == "object":
+            if not self.target:
+                yield "an object correction needs a 'target', such as ObjVar('Jet', 'pt')"
+            elif any(one.field is None for one in self.target):
+                yield "a 'target' is a field, such as ObjVar('Jet', 'pt'), not a whole collection"
+            elif len({one.collection for one in self.target}) > 1:
+                yield f"the targets {[str(one) for one in self.target]} must be fields of one collection"
+            if self.reduce is not None:
+                yield "'reduce' is for event corrections: an object correction has one result per object"
+            if any(source.members is not None for source in self.uncertainty_sources):
+                yield "'members' are for weights: give object corrections sources with up and down"
+            return
+        if self.target:
+            yield f"a correction of type {self.type!r} changes weights, and has no 'target'; use type 'object'"
+        if self.op == "replace":
+            yield "'replace' is for object corrections; a weight is multiplied, or added to"
+
+    def _problems_of_value(self) -> Iterator[str]:
+        if self.type == "normalisation":
+            given = [name for name in ("file", "nominal_function", "args") if getattr(self, name)]
+            if given:
+                yield f"a normalisation is one number per source, in 'up_and_down_idx', without {', '.join(given)}"
+            return
+        if self.uses_payload and (self.file is None or self.key is None):
+            yield "use_correctionlib needs 'file' and 'key': the payload, and the correction in it"
+        if self.uses_payload and self.nominal_function is not None:
+            yield (
+                "give 'file' and 'key', or 'nominal_function', not both; a function takes a payload as Payload(file, key) "
+                "among its 'args'"
+            )
+        if (
+            not self.uses_payload
+            and (self.file is not None or self.key is not None)
+            and not self._sources_read
+        ):
+            yield "'file' and 'key' would not be read with use_correctionlib=False"
+        if self.nominal_function is not None:
+            yield from _misfit(self.nominal_function, self.args, f"nominal_function of {self.name}")
+
+    @property
+    def _sources_read(self) -> bool:
+        return any(source.key is not None for source in self.uncertainty_sources)
+
+    def _problems_of_sources(self) -> Iterator[str]:
+        names = [source.name for source in self.uncertainty_sources]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            yield f"the sources {twice} stand twice in correction {self.name!r}: a source is one nuisance, with one name"
+        for source in self.uncertainty_sources:
+            yield from self._problems_of(source)
+
+    def _problems_of(self, source: UncertaintySource) -> Iterator[str]:
+        where = f"source {source.name!r} of correction {self.name!r}"
+        if self.type == "normalisation":
+            factors = source.up_and_down_idx or []
+            if len(factors) != 2 or not all(isinstance(x, int | float) and x > 0 for x in factors):
+                yield f"{where}: a normalisation needs 'up_and_down_idx' with two factors, such as [1.025, 0.975]"
+            return
+        args = self.args if source.args is None else source.args
+        for function in (source.up_function, source.down_function):
+            if function is not None:
+                yield from _misfit(function, args, where)
+        keyed = any(isinstance(item, Sys) for item in args)
+        keys = source.up_and_down_idx is not None or source.members is not None
+        if keys and not keyed:
+            yield f"{where} has systematic keys, but its arguments hold no SYS to put them at"
+        if keyed and not keys:
+            yield f"{where}: its arguments hold SYS, so it needs 'up_and_down_idx'"
+        if not keyed and not source.is_delta and source.down_function is None:
+            yield (
+                f"{where} says nowhere how up differs from down: give 'up_and_down_idx' and SYS among the arguments, "
+                "'up_function' and 'down_function', or is_delta=True"
+            )
+        if source.up_function is None and not self._has_value(source):
+            yield f"{where} has neither a function nor a payload, and the correction has none either"
+
+    def _has_value(self, source: UncertaintySource) -> bool:
+        own = source.key is not None and (source.file is not None or self.file is not None)
+        return own or self.uses_payload or self.nominal_function is not None
+
+    @property
+    def uses_payload(self) -> bool:
+        """Whether the nominal value comes from a payload."""
+        if self.use_correctionlib is None:
+            return self.file is not None and self.key is not None
+        return self.use_correctionlib
+
+    def arguments_of(self, source: UncertaintySource | None) -> list[Any]:
+        """Return the arguments of a source, or those of the nominal value."""
+        return self.args if source is None or source.args is None else source.args
+
+    def columns(self) -> list[ObjVar]:
+        """Return every column that nominal value, sources and targets use, each once."""
+        lists = [self.args, *(source.args or [] for source in self.uncertainty_sources)]
+        used = [item for one in lists for item in one if isinstance(item, ObjVar)]
+        return list(dict.fromkeys([*(self.target or []), *used]))
+
+    def payloads(self) -> list[Payload]:
+        """Return every payload that it reads, each once."""
+        found = [Payload(self.file, self.key)] if self.uses_payload and self.file and self.key else []
+        for source in self.uncertainty_sources:
+            file, key = source.file or self.file, source.key or self.key
+            if (source.key or source.file) and file and key and source.up_function is None:
+                found.append(Payload(file, key))
+        lists = [self.args, *(source.args or [] for source in self.uncertainty_sources)]
+        found += [item for one in lists for item in one if isinstance(item, Payload)]
+        return list(dict.fromkeys(found))
+
+
+def _misfit(function: Any, args: Sequence[Any], where: str) -> Iterator[str]:
+    """Yield what is wrong if a function cannot be called with arguments."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return  # builtins and NumPy ufuncs do not tell
+    try:
+        signature.bind(*args)
+    except TypeError as exc:
+        shown = ", ".join(map(str, args)) or "no arguments"
+        yield f"{where}: {function_name(function)}{signature} cannot be called with 'args' ({shown}): {exc}"
+
+
+CorrectionLists = list[Correction] | dict[YearKey, list[Correction]]
+"""Corrections of all years, or by year; an empty list says that a year has none."""
+
+
+def applies(correction: Correction, dataset: Dataset) -> bool:
+    """Tell whether a correction applies to a dataset."""
+    kind = "data" if dataset.is_data else "simulation"
+    return not {kind, dataset.process, dataset.name}.isdisjoint(correction.applies_to)
+
+
+def check_corrections(
+    lists: CorrectionLists, datasets: Sequence[Dataset], selected: Sequence[Dataset]
+) -> None:
+    """Check what concerns several corrections, years and datasets.
+
+    Raises
+    ------
+    ConfigError
+        Naming correction, source and year.
+    """
+    if isinstance(lists, Mapping):
+        _check_years(lists, selected)
+        for year, corrections in lists.items():
+            _check_list(corrections, f"corrections of {year}", datasets)
+    else:
+        _check_list(lists, "corrections", datasets)
+
+
+def _check_years(lists: Mapping[str, list[Correction]], selected: Sequence[Dataset]) -> None:
+    for dataset in selected:
+        if dataset.year is None:
+            message = (
+                f"corrections are given by year ({', '.join(lists)}), but dataset {dataset.name!r} has none. "
+                "Give it 'years'."
+            )
+            raise ConfigError(message)
+        if dataset.year not in lists:
+            message = (
+                f"corrections: none for year {dataset.year!r} of dataset {dataset.name!r}; there are those of "
+                f"{', '.join(lists) or 'no year'}.{did_you_mean(dataset.year, lists)} Add them, or say that there are "
+                f"none with corrections[{dataset.year!r}] = []."
+            )
+            raise ConfigError(message)
+
+
+def _check_list(corrections: Sequence[Correction], where: str, datasets: Sequence[Dataset]) -> None:
+    names = [one.name for one in corrections]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        message = f"{where}: the names {twice} stand twice. Give each correction a name of its own."
+        raise ConfigError(message)
+    known = [*KINDS_OF_DATASETS, *(one.process for one in datasets), *(one.name for one in datasets)]
+    for one in corrections:
+        for name in one.applies_to:
+            if name not in known:
+                message = (
+                    f"{where}, correction {one.name!r}: applies_to names {name!r}, which is neither a process nor a "
+                    f"dataset.{did_you_mean(name, known)} Known: {', '.join(dict.fromkeys(known))}."
+                )
+                raise ConfigError(message)
+    _check_nuisances(corrections, where)
+
+
+def _check_nuisances(corrections: Sequence[Correction], where: str) -> None:
+    """Check that each nuisance has one home, and that those which vary with another one find it."""
+    homes: dict[str, tuple[int, Correction]] = {}
+    for position, one in enumerate(corrections):
+        for source in one.uncertainty_sources:
+            if source.varies_with is not None:
+                continue
+            if source.name in homes:
+                other = homes[source.name][1]
+                message = (
+                    f"{where}: source {source.name!r} stands in the corrections {other.name!r} and {one.name!r}. If they "
+                    f"are one nuisance, give one of them varies_with={source.name!r}; if not, other names."
+                )
+                raise ConfigError(message)
+            homes[source.name] = (position, one)
+    for position, one in enumerate(corrections):
+        for source in one.uncertainty_sources:
+            if source.varies_with is not None:
+                _check_twin(position, one, source, homes, where)
+    _check_distinct_variations(corrections, where)
+
+
+def _check_twin(
+    position: int,
+    correction: Correction,
+    source: UncertaintySource,
+    homes: Mapping[str, tuple[int, Correction]],
+    where: str,
+) -> None:
+    place = f"{where}: source {source.name!r} of correction {correction.name!r} has varies_with={source.varies_with!r}"
+    objects = [name for name, (_, one) in homes.items() if one.type == "object"]
+    if source.varies_with not in homes:
+        message = f"{place}, which is the name of no source.{did_you_mean(str(source.varies_with), objects)}"
+        raise ConfigError(message)
+    home, owner = homes[str(source.varies_with)]
+    if owner.type != "object" and (owner.type != "event" or correction.type != "event"):
+        message = f"{place}, a source of {owner.name!r}, which varies no objects. Object corrections lead, others follow."
+        raise ConfigError(message)
+    if owner is correction:
+        message = f"{place}, a source of the same correction. Make one source of the two."
+        raise ConfigError(message)
+    if correction.type == "object" and home > position:
+        message = (
+            f"{place}, a source of {owner.name!r}, which comes later. The correction that leads comes first."
+        )
+        raise ConfigError(message)
+    if correction.type == "normalisation":
+        message = f"{place}, but a normalisation varies with nothing."
+        raise ConfigError(message)
+
+
+def _check_distinct_variations(corrections: Sequence[Correction], where: str) -> None:
+    """Refuse names of which one is another with a suffix: their variations would have one name."""
+    sources = [
+        source for one in corrections for source in one.uncertainty_sources if source.varies_with is None
+    ]
+    names = sorted(
+        (name, source.name)
+        for source in sources
+        for name in {*(name for name, _ in source.variations()), f"{source.name}_up", f"{source.name}_down"}
+    )
+    for (name, one), (following, other) in pairwise(names):
+        if name == following and one != other:
+            message = f"{where}: the sources {one!r} and {other!r} both have a variation {name!r}. Rename one of them."
+            raise ConfigError(message)
