@@ -7,7 +7,7 @@ the rest frames), recoil of the hard system against initial-state jets, and fall
 of the Particle Data Group. Matrix elements, parton densities, polarisation and showers are left out.
 
 Generator filter: m(tt) > 800 GeV for ``ttbar_semilep``, m(tW) > 900 GeV for ``single_top``, pt(W) > 450 GeV
-for ``wjets``.
+for ``wjets``. `generate_soft_events` makes what is below these thresholds.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy.typing as npt
 from intccms.demo.kinematics import breit_wigner, falling_spectrum, from_polar, two_body_decay
 from intccms.errors import ConfigError
 
-__all__ = ["CONTENT_HADRONIC_TOP", "HardEvents", "generate_hard_events"]
+__all__ = ["CONTENT_HADRONIC_TOP", "HardEvents", "generate_hard_events", "generate_soft_events"]
 
 type Floats = npt.NDArray[np.float64]
 type Bools = npt.NDArray[np.bool_]
@@ -178,11 +178,11 @@ def _tt_events(rng: np.random.Generator, mass: Floats) -> HardEvents:
     return events
 
 
-def _tw_events(rng: np.random.Generator, n: int) -> HardEvents:
-    """Return single-top (tW) events: in one half the top decays to hadrons, in the other the W does."""
+def _tw_events(rng: np.random.Generator, n: int, low: float = 900.0, high: float = 5000.0) -> HardEvents:
+    """Return single-top events with m(tW) [GeV] in a range: in one half the top decays to hadrons, else the W."""
     events = _blank(n)
     _recoil_jets(rng, events, 1.0, _FIRST_JET)
-    system = _hard_system(rng, events, falling_spectrum(rng, n, 900.0, 5000.0, 5.0))
+    system = _hard_system(rng, events, falling_spectrum(rng, n, low, high, 5.0))
     w_mass = breit_wigner(rng, n, W_MASS, W_WIDTH)
     top, w_prompt = two_body_decay(rng, system, breit_wigner(rng, n, TOP_MASS, TOP_WIDTH), w_mass)
     b, w_top = _w_from_top(rng, top)
@@ -195,11 +195,11 @@ def _tw_events(rng: np.random.Generator, n: int) -> HardEvents:
     return events
 
 
-def _w_jets_events(rng: np.random.Generator, n: int) -> HardEvents:
-    """Return W bosons that recoil against one hard jet and a few softer ones, some of heavy flavour."""
+def _w_jets_events(rng: np.random.Generator, n: int, low: float = 450.0, high: float = 3000.0) -> HardEvents:
+    """Return W bosons with pt [GeV] in a range, against one jet and a few softer ones, some of heavy flavour."""
     events = _blank(n)
     _recoil_jets(rng, events, 1.2, _FIRST_JET + 1)
-    pt_w, phi_w = falling_spectrum(rng, n, 450.0, 3000.0, 5.0), rng.uniform(-np.pi, np.pi, n)
+    pt_w, phi_w = falling_spectrum(rng, n, low, high, 5.0), rng.uniform(-np.pi, np.pi, n)
     w_mass = breit_wigner(rng, n, W_MASS, W_WIDTH)
     w = from_polar(pt_w, _pseudorapidity(rng, n, 1.0, 2.0), phi_w, w_mass)
     softer = np.sum(events.partons * events.present[..., None], axis=1)
@@ -215,6 +215,12 @@ def _w_jets_events(rng: np.random.Generator, n: int) -> HardEvents:
     events.flavour[:, _FIRST_JET:] = rng.choice([5, 4, 0], shape, p=[0.10, 0.12, 0.78])
     _decay_w_leptonic(rng, events, w)
     return events
+
+
+def _unknown_process(process: str) -> str:
+    return (
+        f"no generator for process {process!r}; the demo knows signal, ttbar_semilep, single_top and wjets."
+    )
 
 
 def generate_hard_events(rng: np.random.Generator, process: str, n: int) -> HardEvents:
@@ -233,5 +239,24 @@ def generate_hard_events(rng: np.random.Generator, process: str, n: int) -> Hard
         return _tw_events(rng, n)
     if process == "wjets":
         return _w_jets_events(rng, n)
-    msg = f"no generator for process {process!r}; the demo knows signal, ttbar_semilep, single_top and wjets."
-    raise ConfigError(msg)
+    raise ConfigError(_unknown_process(process))
+
+
+def generate_soft_events(rng: np.random.Generator, process: str, n: int) -> HardEvents:
+    """Generate ``n`` events of a process below the thresholds of its generator filter.
+
+    For ``signal`` they have the topology of t tbar production, far below the resonance.
+
+    Raises
+    ------
+    ConfigError
+        If there is no generator for the process.
+    """
+    if process in ("signal", "ttbar_semilep"):
+        # two tops of the largest mass that is drawn weigh 373 GeV
+        return _tt_events(rng, falling_spectrum(rng, n, 380.0, 800.0, 5.0))
+    if process == "single_top":
+        return _tw_events(rng, n, low=300.0, high=900.0)
+    if process == "wjets":
+        return _w_jets_events(rng, n, low=20.0, high=450.0)
+    raise ConfigError(_unknown_process(process))

@@ -63,7 +63,10 @@ def _branches(columns: EventColumns) -> dict[str, Any]:
     """Return the branches in the order in which uproot takes them: flat ones first."""
     branches: dict[str, Any] = dict(columns.flat)
     for name, collection in columns.collections.items():
-        branches.update({f"{name}_{key}": _jagged(collection, key) for key in collection.fields})
+        # a collection of plain numbers, such as LHEPdfWeight, has one field without a name
+        branches.update(
+            {f"{name}_{key}" if key else name: _jagged(collection, key) for key in collection.fields}
+        )
     return branches
 
 
@@ -111,9 +114,10 @@ class NanoAODWriter:
         if len(columns):
             self._events.extend(branches)
 
-    def write_tree(self, name: str, branches: Mapping[str, Array]) -> None:
-        """Write a small flat tree at once."""
-        tree = self._file.mktree(name, {key: values.dtype for key, values in branches.items()})
+    def write_tree(self, name: str, branches: Mapping[str, Any]) -> None:
+        """Write a small tree at once; awkward arrays become jagged branches, with a counter each."""
+        types = {key: _branch_type(values) for key, values in branches.items()}
+        tree = self._file.mktree(name, types, counter_name=_counter_name)
         tree.extend(dict(branches))
 
     def __exit__(
