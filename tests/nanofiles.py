@@ -6,8 +6,8 @@ What a file must give back (`Written`) is computed here from the formulas with p
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +23,7 @@ __all__ = [
     "jet_pts",
     "muon_pts",
     "section_of",
+    "theory_weight",
     "truncated_copy",
     "write_nano",
     "write_without_events",
@@ -44,6 +45,8 @@ class Written:
     """Sum of genWeight over the generated events."""
     lumis: dict[str, list[list[int]]]
     """Lumi sections of its events."""
+    weight_sums: dict[str, list[float]] = field(default_factory=dict)
+    """Sums of genWeight times theory weight over the generated events."""
 
     @property
     def name(self) -> str:
@@ -63,6 +66,11 @@ def jet_pts(event: int) -> list[float]:
 def gen_weight(event: int) -> float:
     """One event in five has a negative weight, as at NLO."""
     return -1.5 if event % 5 == 0 else 1.5
+
+
+def theory_weight(event: int, position: int) -> float:
+    """One position of a vector of theory weights; that at 4 is 1, as the nominal one of nine scale weights."""
+    return 1.0 + (position - 4) * (event % 3) / 8
 
 
 def section_of(event: int) -> int:
@@ -94,6 +102,8 @@ def write_nano(
     n_generated: int | None = None,
     kind: Literal["ttree", "rntuple", "parquet"] = "ttree",
     extra: dict[str, Any] | None = None,
+    theory: Mapping[str, int] | None = None,
+    theory_in_runs: bool = True,
 ) -> Written:
     """Write a file and return what it holds.
 
@@ -117,11 +127,17 @@ def write_nano(
         Format of the events.
     extra
         Further event-level branches.
+    theory
+        Branches of theory weights, such as ``LHEScaleWeight``, and how many there are per event.
+    theory_in_runs
+        Whether `Runs` holds their sums, if it holds sums.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     events = range(first, first + n_events)
     generated = range(first, first + (n_events if n_generated is None else n_generated))
     flat, jagged = _flat(events, run, data=data) | (extra or {}), _jagged(events)
+    jagged |= {name: _theory_weights(events, length) for name, length in (theory or {}).items()}
+    weight_sums = {name: _theory_sums(generated, length) for name, length in (theory or {}).items()}
     if kind == "parquet":
         ak.to_parquet(_with_counters(flat, jagged), path)
     else:
@@ -130,13 +146,25 @@ def write_nano(
                 file.mkrntuple("Events", _with_counters(flat, jagged))
             else:
                 _write_tree(file, flat, jagged)
-            _write_runs(file, "only run" if data and runs != "absent" else runs, run, generated)
+            in_runs = weight_sums if theory_in_runs else {}
+            _write_runs(file, "only run" if data and runs != "absent" else runs, run, generated, in_runs)
             if lumi_blocks:
                 sections = sorted({section_of(event) for event in generated})
                 _write_flat(file, "LuminosityBlocks", _sections(run, sections))
-    return Written(
-        path, n_events, len(generated), math.fsum(map(gen_weight, generated)), expected_lumis(run, events)
-    )
+    sumw, lumis = math.fsum(map(gen_weight, generated)), expected_lumis(run, events)
+    return Written(path, n_events, len(generated), sumw, lumis, weight_sums)
+
+
+def _theory_weights(events: range, length: int) -> Any:
+    values = [theory_weight(event, position) for event in events for position in range(length)]
+    return ak.unflatten(np.array(values, dtype=np.float32), np.full(len(events), length))
+
+
+def _theory_sums(events: range, length: int) -> list[float]:
+    return [
+        math.fsum(gen_weight(event) * theory_weight(event, position) for event in events)
+        for position in range(length)
+    ]
 
 
 def _flat(events: range, run: int, *, data: bool) -> dict[str, Any]:
@@ -185,7 +213,9 @@ def _write_tree(file: Any, flat: dict[str, Any], jagged: dict[str, Any]) -> None
         tree.extend({**flat, **jagged})
 
 
-def _write_runs(file: Any, runs: Runs, run: int, generated: range) -> None:
+def _write_runs(
+    file: Any, runs: Runs, run: int, generated: range, theory: Mapping[str, list[float]] | None = None
+) -> None:
     if runs == "absent":
         return
     columns: dict[str, Any] = {"run": np.array([run], dtype=np.uint32)}
@@ -195,6 +225,9 @@ def _write_runs(file: Any, runs: Runs, run: int, generated: range) -> None:
         columns[f"genEventCount{mark}"] = np.array([len(weights)], dtype=np.int64)
         columns[f"genEventSumw{mark}"] = np.array([math.fsum(weights)])
         columns[f"genEventSumw2{mark}"] = np.array([math.fsum(weight**2 for weight in weights)])
+        for branch, sums in (theory or {}).items():
+            name = f"{branch.removesuffix('Weight')}Sumw{mark}"
+            columns[name] = ak.Array([np.array(sums) / math.fsum(weights)])
     _write_flat(file, "Runs", columns)
 
 
@@ -206,7 +239,11 @@ def _sections(run: int, sections: list[int]) -> dict[str, Any]:
 
 
 def _write_flat(file: Any, name: str, columns: dict[str, Any]) -> None:
-    tree = file.mktree(name, {key: values.dtype for key, values in columns.items()})
+    types = {
+        key: values.dtype if isinstance(values, np.ndarray) else values.type.content
+        for key, values in columns.items()
+    }
+    tree = file.mktree(name, types)
     if len(next(iter(columns.values()))):
         tree.extend(columns)
 

@@ -14,6 +14,10 @@ from intccms.skimming import Manifest, SkimPart, part_path
 from intccms.utils.storage import Storage
 
 CHECKSUM = "sha256:" + "0" * 64
+THEORY = {
+    "weight_sums": {"LHEScaleWeight": [0.1 + 0.2, -3.0], "PSWeight": []},
+    "weight_sums_from": {"LHEScaleWeight": "Runs"},
+}
 
 
 def part(start, stop, path="file_0/part_0.parquet", **more):
@@ -99,7 +103,14 @@ class TestStored:
 
     def test_it_comes_back_whole(self, storage):
         lumis = {"1": [[1, 3], [7, 7]]}
-        facts = {"size": 12, "generated": 99, "sumw": 0.1 + 0.2, "sumw_from": "Runs", "lumis": lumis}
+        facts = {
+            "size": 12,
+            "generated": 99,
+            "sumw": 0.1 + 0.2,
+            "sumw_from": "Runs",
+            "lumis": lumis,
+            **THEORY,
+        }
         manifest = manifest_with(record("a", "u-a", **facts), record("b", "u-b"))
         manifest.add_part(0, part(10, 20, lumis=lumis, absent_triggers=("HLT_X",)))
         manifest.add_part(1, empty(0, 10))
@@ -109,6 +120,7 @@ class TestStored:
         back = Manifest.load(storage, "tt")
         assert back == manifest
         assert back.file(0).sumw.hex() == (0.1 + 0.2).hex()
+        assert back.file(0).weight_sums == THEORY["weight_sums"]
         assert back.file(1).missing == [(20, 30)]
         assert back.index_for(record("c", "u-c"), {"a", "b", "c"}) == 2
 
@@ -307,7 +319,20 @@ class TestRemoval:
 
 def test_a_run_on_skims_needs_no_source_file():
     lumis = {"1": [[1, 3]]}
-    facts = {"size": 12, "generated": 99, "sumw": -0.3, "sumw_from": "Events", "lumis": lumis}
+    facts = {"size": 12, "generated": 99, "sumw": -0.3, "sumw_from": "Events", "lumis": lumis, **THEORY}
     manifest = manifest_with(record("/store/a.root", "u-a", **facts))
     expected = FileMetadata("/store/a.root", ("/store/a.root",), uuid="u-a", entries=30, **facts)
     assert [file.metadata() for file in manifest.files] == [expected]
+
+
+def test_a_manifest_of_before_there_were_sums_of_theory_weights_is_read_and_completed(storage):
+    manifest_with(record("a", "u-a", sumw=1.0, **THEORY)).save(storage)
+    data = json.loads(storage.get("tt/manifest.json"))
+    for file in data["files"]:
+        del file["weight_sums"], file["weight_sums_from"]
+    storage.put("tt/manifest.json", json.dumps(data).encode())
+    manifest = Manifest.load(storage, "tt")
+    assert manifest.file(0).metadata().lacks(["LHEScaleWeight", "PSWeight"]) == ["LHEScaleWeight", "PSWeight"]
+    manifest.index_for(record("a", "u-a", sumw=1.0, **THEORY), {"a"})
+    assert manifest.file(0).metadata().lacks(["LHEScaleWeight", "PSWeight"]) == []
+    assert len(manifest.file(0).parts) == 3

@@ -24,7 +24,7 @@ from intccms.analysis.skimbook import SkimReader, SkimWriter
 from intccms.analysis.source import forget_replaced, left_out, source_metadata
 from intccms.errors import IntccmsError
 from intccms.histograms import load_output
-from intccms.metadata import DatasetMetadata, MetadataStore
+from intccms.metadata import DatasetMetadata, MetadataStore, wanted_sums
 from intccms.schema import Config, load_config
 from intccms.schema.loading import config_modules
 from intccms.skimming.places import skim_folder
@@ -336,6 +336,7 @@ class AnalysisRunner:
             general.processes,
             general.weight_branch,
             general.metadata_dir,
+            [wanted_sums(self.config, dataset) for dataset in self.config.selected_datasets()],
         )
 
     def _refresh_metadata(self) -> None:

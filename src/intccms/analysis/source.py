@@ -11,7 +11,14 @@ from intccms.analysis.progress import show_progress
 from intccms.analysis.report import Skipped
 from intccms.analysis.scheduling import run_each
 from intccms.datasets import DatasetManager
-from intccms.metadata import FileMetadata, MetadataStore, MetadataTask, forget_files, read_metadata
+from intccms.metadata import (
+    FileMetadata,
+    MetadataStore,
+    MetadataTask,
+    forget_files,
+    read_metadata,
+    wanted_sums,
+)
 from intccms.selection.lumimask import check_golden_json
 from intccms.skimming import ColumnPlan
 
@@ -54,7 +61,13 @@ def source_metadata(
                 advance(1, failures=int(record.error is not None))
                 yield task, record
 
-    metadata = read_metadata(manager, store, run, refresh=config.general.run_metadata_generation)
+    metadata = read_metadata(
+        manager,
+        store,
+        run,
+        refresh=config.general.run_metadata_generation,
+        weight_sums={dataset.name: wanted_sums(config, dataset) for dataset in manager.datasets},
+    )
     check_columns(config, metadata)
     return metadata
 

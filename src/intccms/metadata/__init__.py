@@ -5,6 +5,7 @@ from __future__ import annotations
 from intccms.metadata.records import FileMetadata, LumiRanges
 from intccms.metadata.stage import DatasetMetadata, MetadataTask, forget_files, read_metadata
 from intccms.metadata.store import MetadataStore
+from intccms.metadata.sums import wanted_sums
 
 __all__ = [
     "DatasetMetadata",
@@ -14,4 +15,5 @@ __all__ = [
     "MetadataTask",
     "forget_files",
     "read_metadata",
+    "wanted_sums",
 ]

@@ -7,6 +7,7 @@ over the lists of branches and leaves by their byte counts; that costs 2 ms.
 
 from __future__ import annotations
 
+import logging
 import math
 import struct
 from typing import TYPE_CHECKING, Any
@@ -19,12 +20,15 @@ from intccms.datasets.sources import EventSource, first_replica, open_root, open
 from intccms.errors import InputFileError, MetadataError
 from intccms.metadata.lumis import ranges_of
 from intccms.metadata.records import FileMetadata
+from intccms.metadata.sums import RUNS_COLUMNS, sums_of_events, sums_of_runs
 from intccms.schema.explain import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Collection, Mapping
 
 __all__ = ["read_data_file", "read_simulation_file"]
+
+logger = logging.getLogger(__name__)
 
 _SUM_NAMES = ("genEventSumw", "genEventSumw_")
 _SUMMED = "genWeight"
@@ -65,9 +69,16 @@ _TreeHeader.__name__ = "Model_TTree"
 
 
 def read_simulation_file(
-    file: SourceFile, tree_name: str, weight_branch: str, *, branches: bool
+    file: SourceFile,
+    tree_name: str,
+    weight_branch: str,
+    *,
+    branches: bool,
+    weight_sums: Collection[str] = (),
 ) -> FileMetadata:
     """Return the facts of a file of simulated events.
+
+    Sums of theory weights are taken from ``Runs`` wherever they are there.
 
     Parameters
     ----------
@@ -79,6 +90,9 @@ def read_simulation_file(
         Generator weight, for files whose ``Runs`` holds no sums.
     branches
         Read the names of the columns as well (needs the whole description of the tree).
+    weight_sums
+        Branches of theory weights whose sums are wanted: where ``Runs`` has none, they are counted from the
+        events, if the file is no skim. An empty list says that the file does not tell them.
 
     Raises
     ------
@@ -89,14 +103,19 @@ def read_simulation_file(
         events or the file is a skim, of which the events left say nothing about those generated.
     """
     facts, trees = first_replica(file, lambda url: _facts(url, tree_name, ("Runs",)))
+    runs = trees.get("Runs", {})
     source = open_source(file, tree_name) if branches or facts["format"] != "ttree" else None
     if source is not None:
         facts |= {"entries": source.entries, "uuid": source.uuid}
     # what `Runs` adds up is genWeight, and no other weight
-    sums = _sums_of_runs(trees.get("Runs", {})) if weight_branch == _SUMMED else None
+    sums = _sums_of_runs(runs, facts["url"]) if weight_branch == _SUMMED else None
     if sums is None:
-        sums = _sums_of_events(source or open_source(file, tree_name), weight_branch, trees.get("Runs", {}))
-    return _record(file, {**facts, **sums}, source if branches else None)
+        sums = _sums_of_events(source or open_source(file, tree_name), weight_branch, runs)
+    facts |= sums
+    lacking = [one for one in weight_sums if one not in facts["weight_sums"]]
+    if lacking:
+        _count_lacking(facts, runs, lacking, lambda: source or open_source(file, tree_name), weight_branch)
+    return _record(file, facts, source if branches else None)
 
 
 def read_data_file(file: SourceFile, tree_name: str, *, branches: bool) -> FileMetadata:
@@ -169,7 +188,7 @@ def _refuse_truncated(file: Any, url: str) -> None:
         raise InputFileError(message)
 
 
-_WANTED = frozenset((*_SUM_NAMES, *_COUNT_NAMES, "run", "luminosityBlock"))
+_WANTED = frozenset((*_SUM_NAMES, *_COUNT_NAMES, *RUNS_COLUMNS, "run", "luminosityBlock"))
 
 
 def _small_tree(tree: Any) -> dict[str, Any]:
@@ -178,25 +197,61 @@ def _small_tree(tree: Any) -> dict[str, Any]:
     return columns
 
 
-def _sums_of_runs(runs: Mapping[str, Any]) -> dict[str, Any] | None:
+def _sums_of_runs(runs: Mapping[str, Any], url: str) -> dict[str, Any] | None:
     name = next((one for one in _SUM_NAMES if one in runs), None)
     if name is None:
         return None
-    count = next((int(np.sum(runs[one])) for one in _COUNT_NAMES if one in runs), None)
-    return {"sumw": math.fsum(runs[name]), "generated": count, "sumw_from": "Runs"}
+    theory = sums_of_runs(runs, runs[name], url)
+    return {
+        "sumw": math.fsum(runs[name]),
+        "generated": _generated(runs),
+        "sumw_from": "Runs",
+        "weight_sums": theory,
+        "weight_sums_from": dict.fromkeys(theory, "Runs"),
+    }
+
+
+def _generated(runs: Mapping[str, Any]) -> int | None:
+    return next((int(np.sum(runs[one])) for one in _COUNT_NAMES if one in runs), None)
+
+
+def _is_skim(url: str, entries: int, runs: Mapping[str, Any]) -> bool:
+    return "skim" in url.rsplit("/", 1)[-1].lower() or _generated(runs) not in (None, entries)
 
 
 def _sums_of_events(source: EventSource, weight_branch: str, runs: Mapping[str, Any]) -> dict[str, Any]:
     """Count the weights of the events themselves, where that can be the truth."""
-    count = next((int(np.sum(runs[one])) for one in _COUNT_NAMES if one in runs), None)
-    if "skim" in source.url.rsplit("/", 1)[-1].lower() or (count is not None and count != source.entries):
+    if _is_skim(source.url, source.entries, runs):
         message = (
             f"{source.url}: 'Runs' has no sum of {weight_branch}, and the file is a skim ({source.entries} events are left), "
             "so the sum over generated events is unknown. Take the unskimmed file, or one that carries 'Runs'."
         )
         raise MetadataError(message)
     weights = _columns(source, (weight_branch,))[weight_branch]
-    return {"sumw": math.fsum(weights), "generated": source.entries, "sumw_from": "Events"}
+    return {
+        "sumw": math.fsum(weights),
+        "generated": source.entries,
+        "sumw_from": "Events",
+        "weight_sums": {},
+        "weight_sums_from": {},
+    }
+
+
+def _count_lacking(
+    facts: dict[str, Any],
+    runs: Mapping[str, Any],
+    lacking: list[str],
+    opened: Callable[[], EventSource],
+    weight_branch: str,
+) -> None:
+    """Add the sums of theory weights that ``Runs`` lacks, empty ones where the events cannot tell them."""
+    counted = {}
+    if not _is_skim(facts["url"], facts["entries"], runs):
+        counted = sums_of_events(opened(), weight_branch, lacking)
+    elif facts["entries"]:
+        logger.info("%s: a skim without sums of %s in 'Runs'", facts["url"], ", ".join(lacking))
+    facts["weight_sums"] |= {one: counted.get(one, []) for one in lacking}
+    facts["weight_sums_from"] |= dict.fromkeys(counted, "Events")
 
 
 def _columns(source: EventSource, names: tuple[str, ...]) -> dict[str, Any]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import TypeAdapter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = ["FileMetadata", "LumiRanges"]
 
@@ -41,14 +44,23 @@ class FileMetadata:
     """Sum of genWeight over the generated events (simulation)."""
     sumw_from: Literal["Runs", "Events"] | None = None
     """Where `sumw` comes from; ``Events`` counts only what the file still holds."""
+    weight_sums: dict[str, list[float]] = field(default_factory=dict)
+    """Branch of theory weights (``LHEScaleWeight``) -> sums of genWeight times weight over the generated events, one per
+    position (simulation). An empty list says that it was looked for, and the file does not tell."""
+    weight_sums_from: dict[str, Literal["Runs", "Events"]] = field(default_factory=dict)
+    """Where those sums come from."""
     lumis: LumiRanges = field(default_factory=dict)
     """Run and lumi-section content (data)."""
     branches: tuple[str, ...] | None = None
     """Columns of the event tree, where they were looked at."""
 
+    def lacks(self, branches: Iterable[str]) -> list[str]:
+        """Return the branches of theory weights of which it is unknown whether the file tells sums."""
+        return [] if self.error is not None else [one for one in branches if one not in self.weight_sums]
+
     def to_json(self) -> dict[str, Any]:
         """Return the facts that are set as JSON data."""
-        return {name: value for name, value in asdict(self).items() if value not in (None, {}, ())}
+        return {name: value for name, value in vars(self).items() if value not in (None, {}, ())}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:

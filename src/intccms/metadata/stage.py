@@ -15,7 +15,7 @@ from intccms.metadata.store import MetadataStore, state_of
 from intccms.utils.urls import is_url
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from intccms.datasets.manager import DatasetManager
     from intccms.datasets.replicas import SourceFile
@@ -40,6 +40,8 @@ class MetadataTask:
     tree_name: str
     weight_branch: str | None
     branches: bool
+    weight_sums: tuple[str, ...] = ()
+    """Branches of theory weights whose sums are wanted."""
 
     def __call__(self) -> tuple[MetadataTask, FileMetadata]:
         """Return the facts of the file, or the reason why there are none; never raises for bad input."""
@@ -49,7 +51,11 @@ class MetadataTask:
                 record = read_data_file(self.file, self.tree_name, branches=self.branches)
             else:
                 record = read_simulation_file(
-                    self.file, self.tree_name, self.weight_branch, branches=self.branches
+                    self.file,
+                    self.tree_name,
+                    self.weight_branch,
+                    branches=self.branches,
+                    weight_sums=self.weight_sums,
                 )
         except Exception as exc:  # noqa: BLE001 - the task boundary: whatever a bad file does, it is reported
             logger.debug("metadata of %s failed:\n%s", self.file.name, traceback.format_exc())
@@ -103,8 +109,11 @@ def read_metadata(
     run: Callable[[Sequence[MetadataTask]], Iterator[tuple[MetadataTask, FileMetadata]]],
     *,
     refresh: bool = True,
+    weight_sums: Mapping[str, Sequence[str]] | None = None,
 ) -> list[DatasetMetadata]:
     """Return the metadata of all datasets; files that are unknown, changed or failed before are read.
+
+    So are files of which a sum of weights is wanted that was not looked for before.
 
     Parameters
     ----------
@@ -116,6 +125,8 @@ def read_metadata(
         Runs tasks somewhere and yields their results in any order.
     refresh
         False: read nothing and use what is stored.
+    weight_sums
+        Dataset -> branches of theory weights whose sums over generated events are wanted.
 
     Raises
     ------
@@ -124,19 +135,40 @@ def read_metadata(
     NoReachableReplicaError
         If not a single file of any dataset can be read.
     """
-    tasks = [task for dataset in manager.datasets for task in _missing(dataset, manager, store)]
+    known = _Known(store, weight_sums or {})
+    tasks = [task for dataset in manager.datasets for task in _missing(dataset, manager, known)]
     if tasks and not refresh:
-        _refuse(tasks, store, manager)
+        _refuse(tasks, known, manager)
     elif tasks:
         _read_missing(tasks, store, manager, run)
         # the file that was to be looked at for its columns may have been a bad one: then another one tells
-        looks = [task for dataset in manager.datasets for task in _look(dataset, manager, store)]
+        looks = [task for dataset in manager.datasets for task in _look(dataset, manager, known)]
         if looks:
             _read_missing(looks, store, manager, run)
-    result = [_collect(dataset, manager, store) for dataset in manager.datasets]
+    result = [_collect(dataset, manager, known) for dataset in manager.datasets]
     if not any(one.good for one in result):
         raise NoReachableReplicaError(_nothing_readable(result, manager))
     return result
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What the store knows, as far as it is enough for what is wanted."""
+
+    store: MetadataStore
+    weight_sums: Mapping[str, Sequence[str]]
+    """Dataset -> branches of theory weights whose sums are wanted."""
+
+    def wanted(self, dataset: Dataset) -> tuple[str, ...]:
+        return () if dataset.is_data else tuple(self.weight_sums.get(dataset.name, ()))
+
+    def get(self, dataset: Dataset, file: SourceFile) -> FileMetadata | None:
+        """Return the fresh record of a file, None if it does not know of all sums that are wanted."""
+        record = self.store.get(dataset.name, source_key(dataset), file)
+        return None if record is None or record.lacks(self.wanted(dataset)) else record
+
+    def failed(self, dataset: Dataset, file: SourceFile) -> FileMetadata | None:
+        return self.store.failed(dataset.name, source_key(dataset), file)
 
 
 def forget_files(
@@ -158,40 +190,38 @@ def source_key(dataset: Dataset) -> str:
     return f"tree {dataset.tree_name}, {kind}"
 
 
-def _missing(dataset: Dataset, manager: DatasetManager, store: MetadataStore) -> list[MetadataTask]:
+def _missing(dataset: Dataset, manager: DatasetManager, known: _Known) -> list[MetadataTask]:
     """Return the tasks for files without facts; one file per dataset is looked at for its columns as well.
 
     So a misspelt column is found before events are read.
     """
-    look = _look(dataset, manager, store)
-    key = source_key(dataset)
-    tasks = [
-        _task(dataset, file)
-        for file in manager.files(dataset.name)
-        if store.get(dataset.name, key, file) is None
-    ]
+    look = _look(dataset, manager, known)
+    files = manager.files(dataset.name)
+    tasks = [_task(dataset, file, known) for file in files if known.get(dataset, file) is None]
     if not tasks:
         return look
-    has_columns = len(tasks) < len(manager.files(dataset.name)) and not look
+    has_columns = len(tasks) < len(files) and not look
     return tasks if has_columns else [replace(tasks[0], branches=True), *tasks[1:]]
 
 
-def _look(dataset: Dataset, manager: DatasetManager, store: MetadataStore) -> list[MetadataTask]:
+def _look(dataset: Dataset, manager: DatasetManager, known: _Known) -> list[MetadataTask]:
     """Return the task that reads the columns of a known good file; nothing if they are known, or no file is."""
-    key = source_key(dataset)
-    known = {file: store.get(dataset.name, key, file) for file in manager.files(dataset.name)}
-    good = [file for file, record in known.items() if record is not None]
-    if not good or any(record is not None and record.branches for record in known.values()):
+    records = {file: known.get(dataset, file) for file in manager.files(dataset.name)}
+    good = [file for file, record in records.items() if record is not None]
+    if not good or any(record is not None and record.branches for record in records.values()):
         return []
-    return [replace(_task(dataset, good[0]), branches=True)]
+    return [replace(_task(dataset, good[0], known), branches=True)]
 
 
-def _task(dataset: Dataset, file: SourceFile) -> MetadataTask:
-    return MetadataTask(dataset.name, file, dataset.tree_name, dataset.weight_branch, branches=False)
-
-
-def _known(task: MetadataTask, store: MetadataStore, manager: DatasetManager) -> bool:
-    return store.get(task.dataset, source_key(manager[task.dataset]), task.file) is not None
+def _task(dataset: Dataset, file: SourceFile, known: _Known) -> MetadataTask:
+    return MetadataTask(
+        dataset.name,
+        file,
+        dataset.tree_name,
+        dataset.weight_branch,
+        branches=False,
+        weight_sums=known.wanted(dataset),
+    )
 
 
 def _read_missing(
@@ -215,24 +245,24 @@ def _read_missing(
                 store.put(name, source_key(manager[name]), records)
 
 
-def _collect(dataset: Dataset, manager: DatasetManager, store: MetadataStore) -> DatasetMetadata:
-    key = source_key(dataset)
+def _collect(dataset: Dataset, manager: DatasetManager, known: _Known) -> DatasetMetadata:
     records = []
     for file in manager.files(dataset.name):
-        record = store.get(dataset.name, key, file) or store.failed(dataset.name, key, file)
+        record = known.get(dataset, file) or known.failed(dataset, file)
         records.append(
             record or FileMetadata(file.name, file.urls, error="no result came back for this file")
         )
     return DatasetMetadata(dataset, tuple(records))
 
 
-def _refuse(tasks: Sequence[MetadataTask], store: MetadataStore, manager: DatasetManager) -> None:
+def _refuse(tasks: Sequence[MetadataTask], known: _Known, manager: DatasetManager) -> None:
     """Raise if files are unknown that the run needs; known failures and unread column names may stay."""
+    store = known.store
     unknown = [
         task
         for task in tasks
-        if not _known(task, store, manager)
-        and not store.failed(task.dataset, source_key(manager[task.dataset]), task.file)
+        if known.get(manager[task.dataset], task.file) is None
+        and known.failed(manager[task.dataset], task.file) is None
     ]
     if unknown:
         message = (

@@ -54,6 +54,10 @@ class ManifestFile:
     """Sum of genWeight over the generated events (simulation)."""
     sumw_from: Literal["Runs", "Events"] | None = None
     """Where `sumw` comes from."""
+    weight_sums: dict[str, list[float]] = field(default_factory=dict)
+    """Branch of theory weights -> sums over the generated events, as in the metadata (simulation)."""
+    weight_sums_from: dict[str, Literal["Runs", "Events"]] = field(default_factory=dict)
+    """Where those sums come from."""
     lumis: LumiRanges = field(default_factory=dict)
     """Run and lumi-section content (data)."""
     edges: list[int] = field(default_factory=list)
@@ -75,6 +79,7 @@ class ManifestFile:
         self.name, self.uuid = record.name, str(record.uuid)
         self.size, self.entries, self.generated = record.size, record.entries or 0, record.generated
         self.sumw, self.sumw_from, self.lumis = record.sumw, record.sumw_from, record.lumis
+        self.weight_sums, self.weight_sums_from = record.weight_sums, record.weight_sums_from
 
     def metadata(self) -> FileMetadata:
         """Return what a run on skims needs to know of the source file, which it does not open."""
@@ -87,6 +92,8 @@ class ManifestFile:
             generated=self.generated,
             sumw=self.sumw,
             sumw_from=self.sumw_from,
+            weight_sums=self.weight_sums,
+            weight_sums_from=self.weight_sums_from,
             lumis=self.lumis,
         )
 
