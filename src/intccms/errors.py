@@ -9,6 +9,7 @@
     |   |-- NoReachableReplicaError           every redirector or replica of a file failed
     |   `-- ReplacedFileError                 a file is not the one whose metadata were read
     |-- MetadataError (RuntimeError)          the metadata needed are absent, stale or contradictory
+    |-- PayloadError (ValueError)             a correction payload cannot be opened, or was asked for what it does not hold
     |-- FunctorError (RuntimeError)           a user function returned something that cannot be used
     |-- OutputError (OSError)                 our own output cannot be written or read
     |-- LockedError (RuntimeError)            another process works in the same run directory
@@ -31,6 +32,7 @@ __all__ = [
     "MissingBranchError",
     "NoReachableReplicaError",
     "OutputError",
+    "PayloadError",
     "ReplacedFileError",
 ]
 
@@ -65,6 +67,10 @@ class ReplacedFileError(InputFileError):
 
 class MetadataError(IntccmsError, RuntimeError):
     """Metadata that a later stage needs are absent, stale or contradictory."""
+
+
+class PayloadError(IntccmsError, ValueError):
+    """A correction payload cannot be opened, or was asked for what it does not hold."""
 
 
 class FunctorError(IntccmsError, RuntimeError):

@@ -1,0 +1,1 @@
+"""Corrections and their variations: pure functions of arrays."""
