@@ -1,0 +1,249 @@
+"""Corrects missing transverse momentum for the calibration of jets, and varies its unclustered part.
+
+Every function returns pt [GeV] and phi, which replace those of MET together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from intccms.errors import ConfigError
+from intccms.systematics.jagged import counts, event_sums, flat, parents, per_event
+from intccms.systematics.jets import corrected_pt
+from intccms.systematics.keys import direction
+from intccms.systematics.named_inputs import Evaluator, evaluate
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["stored_met", "type1_met", "unclustered_met"]
+
+MIN_JET_PT = 15.0  # GeV, corrected and without muons; CMSSW, patPFMetT1: type1JetPtThreshold
+MAX_EM_FRACTION = 0.9  # CMSSW, patPFMetT1: skipEMfractionThreshold
+
+type Vectors = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+
+def type1_met(
+    raw_pt: Any,
+    raw_phi: Any,
+    jet_pt: Any,
+    jet_pt_as_read: Any,
+    jet_eta: Any,
+    jet_phi: Any,
+    jet_raw_factor: Any,
+    jet_area: Any,
+    jet_muon_factor: Any,
+    jet_charged_em: Any,
+    jet_neutral_em: Any,
+    low_raw_pt: Any,
+    low_eta: Any,
+    low_phi: Any,
+    low_area: Any,
+    low_muon_factor: Any,
+    rho: Any,
+    run: Any,
+    key: Any,
+    l1: Evaluator,
+    compound: Evaluator,
+    shift: Evaluator | None = None,
+) -> Vectors:
+    """Return the missing transverse momentum with Type-1 corrections: that of calibrated jets.
+
+    From the raw one is subtracted, over jets without their muons, the fully corrected minus the L1-corrected
+    momentum. Counted are jets whose fully corrected pt without muons is above 15 GeV and whose electromagnetic
+    fraction is below 0.9.
+
+    Parameters
+    ----------
+    raw_pt, raw_phi
+        ``RawMET_pt`` [GeV] and ``RawMET_phi``, ``(n_events,)``.
+    jet_pt
+        ``Jet_pt`` [GeV] as it is now, calibrated, smeared or varied, ``n_events * var``; relative to the raw pt it
+        is the full correction of a jet.
+    jet_pt_as_read, jet_raw_factor
+        ``Jet_pt`` [GeV] and ``Jet_rawFactor`` as read, which give the raw pt. All jet columns in one order.
+    jet_eta, jet_phi, jet_area, jet_muon_factor, jet_charged_em, jet_neutral_em
+        ``Jet_eta``, ``Jet_phi``, ``Jet_area``, ``Jet_muonSubtrFactor``, ``Jet_chEmEF``, ``Jet_neEmEF``.
+    low_raw_pt, low_eta, low_phi, low_area, low_muon_factor
+        ``CorrT1METJet_rawPt`` [GeV], ...: jets too soft to be stored as ``Jet``, ``n_events * var``. Their
+        electromagnetic fraction is not stored, and not cut on.
+    rho, run
+        Median energy density [GeV] and run number, ``(n_events,)``.
+    key
+        ``up`` or ``down`` varies the soft jets by ``shift``; ``nominal`` or None does not. Without ``shift`` not
+        looked at.
+    l1, compound
+        Payloads of level L1FastJet and of the full calibration.
+    shift
+        Payload of the relative uncertainty of (JetEta, JetPt) by which ``jet_pt`` is varied.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        pt [GeV] and phi in [-pi, pi], each ``(n_events,)``, float64. Events without jets keep the raw values.
+
+    Raises
+    ------
+    ConfigError
+        If a payload takes an unknown input, or ``key`` is none of these and there is a ``shift``.
+
+    Notes
+    -----
+    The factors are those of the whole raw jet, applied to what is left without muons, as in CMSSW
+    (``JetMETCorrections/Type1MET/interface/PFJetMETcorrInputProducerT.h``,
+    ``PhysicsTools/PatUtils/interface/PATJetCorrExtractor.h``). Source: TWiki METType1Type2Formulae; CMS, JINST 14
+    (2019) P07004, section 4. The direction of the subtracted muons is taken as that of the jet.
+    """
+    density, runs = per_event(rho), per_event(run)
+    hard = _Jets.of(
+        jet_eta, jet_phi, jet_area, jet_muon_factor, flat(jet_pt_as_read) * (1.0 - flat(jet_raw_factor))
+    )
+    soft = _Jets.of(low_eta, low_phi, low_area, low_muon_factor, flat(low_raw_pt))
+    calibrated = corrected_pt(
+        soft.raw_pt, soft.eta, soft.phi, soft.area, density[soft.events], runs[soft.events], compound
+    )
+    if shift is not None and (sign := direction(key, "type1_met")):
+        calibrated = calibrated * (1.0 + sign * evaluate(shift, JetEta=soft.eta, JetPt=calibrated))
+    hadronic = flat(jet_charged_em) + flat(jet_neutral_em) < MAX_EM_FRACTION
+    hard_x, hard_y = hard.changes(flat(jet_pt), hadronic, l1, density, runs)
+    soft_x, soft_y = soft.changes(calibrated, np.True_, l1, density, runs)
+    x, y = _cartesian(raw_pt, raw_phi)
+    return _polar(x - hard_x - soft_x, y - hard_y - soft_y)
+
+
+@dataclass(frozen=True)
+class _Jets:
+    """Flat columns of jets, shape ``(n_jets,)``, and the position of each one's event."""
+
+    eta: NDArray[np.float64]
+    phi: NDArray[np.float64]
+    area: NDArray[np.float64]
+    muon_factor: NDArray[np.float64]
+    raw_pt: NDArray[np.float64]
+    events: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, eta: Any, phi: Any, area: Any, muon_factor: Any, raw_pt: NDArray[np.float64]) -> _Jets:
+        """Return the jets of jagged columns, and of their raw pt, which is flat already."""
+        return cls(flat(eta), flat(phi), flat(area), flat(muon_factor), raw_pt, parents(counts(eta)))
+
+    def changes(
+        self,
+        pt: NDArray[np.float64],
+        allowed: NDArray[np.bool_] | np.bool_,
+        l1: Evaluator,
+        rho: NDArray[np.float64],
+        run: NDArray[np.float64],
+    ) -> Vectors:
+        """Return the momentum [GeV] that the corrections beyond L1 add in each event, x and y."""
+        rest = 1.0 - self.muon_factor
+        used = np.flatnonzero(allowed & (pt * rest > MIN_JET_PT))
+        events, phi, raw_pt = self.events[used], self.phi[used], self.raw_pt[used]
+        offset_corrected = corrected_pt(
+            raw_pt, self.eta[used], phi, self.area[used], rho[events], run[events], l1
+        )
+        change = (pt[used] - offset_corrected) * rest[used]
+        return (
+            event_sums(change * np.cos(phi), events, len(rho)),
+            event_sums(change * np.sin(phi), events, len(rho)),
+        )
+
+
+def unclustered_met(pt: Any, phi: Any, delta_x: Any, delta_y: Any, key: Any) -> Vectors:
+    """Return MET with its unclustered part varied by one standard deviation.
+
+    Parameters
+    ----------
+    pt, phi
+        Of MET as it is now; pt [GeV], ``(n_events,)``.
+    delta_x, delta_y
+        ``MET_MetUnclustEnUpDeltaX`` and ``...Y`` [GeV], ``(n_events,)``.
+    key
+        ``up`` adds them, ``down`` subtracts them; ``nominal`` or None changes nothing.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        pt [GeV] and phi in [-pi, pi], each ``(n_events,)``, float64.
+
+    Raises
+    ------
+    ConfigError
+        For another ``key``.
+
+    Notes
+    -----
+    Source: documentation of NanoAOD ("Delta (METx_mod-METx) Unclustered Energy Up"); TWiki METRun2Corrections.
+    """
+    sign = direction(key, "unclustered_met")
+    if not sign:
+        return per_event(pt), per_event(phi)
+    x, y = _cartesian(pt, phi)
+    return _polar(x + sign * per_event(delta_x), y + sign * per_event(delta_y))
+
+
+def stored_met(
+    pt: Any,
+    phi: Any,
+    pt_up: Any,
+    phi_up: Any,
+    pt_down: Any,
+    phi_down: Any,
+    key: Any,
+    pt_as_read: Any = None,
+    phi_as_read: Any = None,
+) -> Vectors:
+    """Return MET varied as NanoAOD stores it (``PuppiMET_ptUnclusteredUp``, ``PuppiMET_ptJESUp``, ...).
+
+    Stored are values, not shifts. Where no earlier step has changed MET they are the result. Where one has, give
+    ``pt_as_read`` and ``phi_as_read``: the vector from the stored nominal to the stored variation is then added to
+    MET as it is now, so that the earlier change is kept. This is right for the unclustered part, which the
+    calibration of jets does not touch; a stored variation of jets belongs to jets that were *not* calibrated anew.
+
+    Parameters
+    ----------
+    pt, phi
+        Of MET as it is now; pt [GeV], ``(n_events,)``.
+    pt_up, phi_up, pt_down, phi_down
+        The stored variations, pt [GeV].
+    key
+        ``up``, ``down``; ``nominal`` or None changes nothing.
+    pt_as_read, phi_as_read
+        The stored nominal MET, pt [GeV].
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        pt [GeV] and phi, each ``(n_events,)``, float64.
+
+    Raises
+    ------
+    ConfigError
+        For another ``key``, or if one of ``pt_as_read`` and ``phi_as_read`` is given alone.
+    """
+    if (pt_as_read is None) != (phi_as_read is None):
+        message = "stored_met needs both 'pt_as_read' and 'phi_as_read', or neither"
+        raise ConfigError(message)
+    sign = direction(key, "stored_met")
+    if not sign:
+        return per_event(pt), per_event(phi)
+    varied = (pt_up, phi_up) if sign > 0 else (pt_down, phi_down)
+    if pt_as_read is None:
+        return per_event(varied[0]), per_event(varied[1])
+    (x, y), (x_read, y_read), (x_varied, y_varied) = (
+        _cartesian(*one) for one in ((pt, phi), (pt_as_read, phi_as_read), varied)
+    )
+    return _polar(x + (x_varied - x_read), y + (y_varied - y_read))
+
+
+def _cartesian(pt: Any, phi: Any) -> Vectors:
+    length, angle = per_event(pt), per_event(phi)
+    return length * np.cos(angle), length * np.sin(angle)
+
+
+def _polar(x: NDArray[np.float64], y: NDArray[np.float64]) -> Vectors:
+    return np.hypot(x, y), np.arctan2(y, x)
