@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import traceback
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import awkward as ak
 import numpy as np
 
 from intccms.errors import FunctorError
-from intccms.schema import Functor, ObjVar, WorkerEval
-from intccms.schema.base import function_name
+from intccms.schema import Functor, ObjVar
+from intccms.selection.calling import call
+from intccms.systematics.tile import Tile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,7 +26,7 @@ class Columns:
     Parameters
     ----------
     events
-        NanoEvents with virtual arrays.
+        NanoEvents with virtual arrays, or a tile of them.
     absent
         Triggers that the input lacks; they are False.
     narrowed
@@ -71,9 +70,22 @@ class Columns:
         objects = self._narrowed[collection] if collection in self._narrowed else self.events[collection]
         return objects if field is None else objects[field]
 
+    @property
+    def fields(self) -> list[str]:
+        """Names of all collections and event-level columns."""
+        return list(dict.fromkeys([*self.events.fields, *self._made, *self._made.get("event", {})]))
+
+    def field(self, name: str) -> Any:
+        """Return a collection or an event-level column by its name alone; all events for the empty name."""
+        if not name:
+            return self._whole_events()
+        if name in self._made.get("event", {}):
+            return self._made["event"][name]
+        return self[ObjVar(name)]
+
     def _whole_events(self) -> Any:
         """Return the events with everything that was narrowed and made, so that no functor sees raw objects."""
-        events = self.events
+        events = self.events.whole_events() if isinstance(self.events, Tile) else self.events
         made = {name: _collection_of(arrays) for name, arrays in self._made.items() if name != "event"}
         for name, values in {**self._narrowed, **made, **self._made.get("event", {})}.items():
             events = ak.with_field(events, values, name)
@@ -91,26 +103,17 @@ class Columns:
             If the function raises, or a column cannot be made of the branches that there are; the message names
             the functor, the cause is chained.
         """
-        arrays = [self._declared(column, where) for column in functor.use]
-        try:
-            return functor.function(*arrays, **_evaluated(functor.static_kwargs))
-        except (KeyboardInterrupt, GeneratorExit):
-            raise
-        # also sys.exit(), which would end the run with a status of the user's choice
-        except BaseException as exc:
-            if not _has_secrets(functor.static_kwargs):
-                message = f"{where}: {_place(functor, exc)} raised {type(exc).__name__}: {exc}"
-                raise FunctorError(message) from exc
-            # its text may quote a credential in any form, and would go to the report
-            message = (
-                f"{where}: {_place(functor, exc)} raised {type(exc).__name__} (its text is withheld, because the "
-                "function has WorkerEval arguments)"
-            )
-            error = FunctorError(message)
-            error.add_note("".join(traceback.format_tb(exc.__traceback__)))
-            raise error from None
+        arrays = [self.declared(column, where) for column in functor.use]
+        return call(functor.function, arrays, functor.static_kwargs, where)
 
-    def _declared(self, column: ObjVar, where: str) -> Any:
+    def declared(self, column: ObjVar, where: str) -> Any:
+        """Return a column for a functor.
+
+        Raises
+        ------
+        FunctorError
+            If it cannot be made of the branches that there are.
+        """
         try:
             return self[column]
         except (AttributeError, ValueError, LookupError) as exc:
@@ -129,6 +132,14 @@ class Columns:
             },
             None if self.positions is None else self.positions[mask],
         )
+
+    def copy(self) -> Self:
+        """Return the same columns, which can be narrowed and added to without these."""
+        return type(self)(self.events, self._absent, self._narrowed, self._made, self.positions)
+
+    def over(self, events: Any) -> Self:
+        """Return the same columns of events in the place of these, which hold what was narrowed and made."""
+        return type(self)(events, self._absent)
 
     def of_events(self, events: Any) -> Self:
         """Return the columns of events that a function returned in the place of those it was given."""
@@ -171,25 +182,6 @@ class Columns:
         return array
 
 
-def _evaluated(value: Any) -> Any:
-    """Return constants with the values of `WorkerEval` computed, also inside lists and dicts."""
-    if isinstance(value, WorkerEval):
-        return value()
-    if isinstance(value, dict):
-        return {key: _evaluated(item) for key, item in value.items()}
-    if type(value) in (list, tuple):
-        return type(value)(_evaluated(item) for item in value)
-    return value
-
-
-def _has_secrets(value: Any) -> bool:
-    if isinstance(value, dict):
-        return any(_has_secrets(item) for item in value.values())
-    if isinstance(value, list | tuple):
-        return any(_has_secrets(item) for item in value)
-    return isinstance(value, WorkerEval)
-
-
 def _collection_of(arrays: Mapping[str, Any]) -> Any:
     """Return arrays as one collection: of objects where all are jagged alike, else of one record per event."""
     jagged = all(array.ndim > 1 for array in arrays.values())
@@ -218,13 +210,3 @@ def _same_counts(values: Any, objects: Any) -> bool:
     return values.ndim > 1 and bool(
         ak.array_equal(ak.num(values, axis=1), ak.num(objects, axis=1), dtype_exact=False)
     )
-
-
-def _place(functor: Functor, exc: BaseException) -> str:
-    """Return the functor's function, with the last line of the user's own code that the error went through."""
-    name = function_name(functor.function).rpartition(":")[2]
-    frames = traceback.extract_tb(exc.__traceback__)[1:]
-    own = [
-        frame for frame in frames if not {"site-packages", "dist-packages"} & set(Path(frame.filename).parts)
-    ]
-    return f"{name} ({Path(own[-1].filename).name}:{own[-1].lineno})" if own else name

@@ -1,8 +1,9 @@
 """One chunk: from events to small sums. A coffea processor on virtual arrays.
 
-The steps: lumi mask and skim, object masks, baseline, ghost observables, channels with their observables; only what
-reaches the wanted channels is evaluated, and nothing where the skim leaves no event. Event weights are the generator
-weights; cross-section, luminosity and sum of weights come in when datasets are merged.
+The steps: lumi mask and skim; cuts that no correction touches; object corrections, nominally and for every variation;
+object masks, baseline, ghost observables, channels with their observables, in batches of variations. Only what reaches
+the wanted channels is evaluated, and nothing where the skim leaves no event. Event weights are the generator weights
+times the event corrections; cross-section, luminosity and sum of weights come in when datasets are merged.
 """
 
 from __future__ import annotations
@@ -13,23 +14,26 @@ import awkward as ak
 import numpy as np
 from coffea.processor import ProcessorABC
 
+from intccms.analysis.batches import Batch
 from intccms.analysis.columns import Columns
+from intccms.analysis.layers import Layers, mask_objects
 from intccms.analysis.results import DatasetSums
-from intccms.errors import FunctorError, InputFileError
-from intccms.histograms import empty, fill, hist_axes
+from intccms.analysis.tiling import Tiling
+from intccms.errors import InputFileError
+from intccms.histograms import empty, hist_axes
 from intccms.metadata.lumis import ranges_of
 from intccms.schema import Config, Dataset, Functor, ObjVar
 from intccms.schema.reach import columns_of, reach
-from intccms.selection import Cutflow, named_masks, object_mask
+from intccms.selection import Cutflow, named_masks
 from intccms.selection.lumimask import certified
 from intccms.skimming.columns import event_column
+from intccms.systematics.plan import SystematicsPlan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-    from intccms.schema.selection import Channel, GhostObservable
     from intccms.skimming.parts import SkimPart
 
 __all__ = ["AnalysisProcessor"]
@@ -52,13 +56,18 @@ class AnalysisProcessor(ProcessorABC):  # type: ignore[misc,unused-ignore]
         self._channels = [
             one for one in config.selected_channels() if channels is None or one.name in channels
         ]
-        self._reach = reach(config, self._channels)
-        self._columns = {one.name: set(map(str, columns_of(config, one))) for one in self._channels}
+        self._plans: dict[str, SystematicsPlan] = {}
 
     @property
     def config(self) -> Config:
         """The configuration."""
         return self._config
+
+    def plan(self, dataset: str) -> SystematicsPlan:
+        """Return the variations of a dataset."""
+        if dataset not in self._plans:
+            self._plans[dataset] = SystematicsPlan(self._config, self._datasets[dataset], self._channels)
+        return self._plans[dataset]
 
     def process(self, events: Any) -> DatasetSums:
         """Return the sums of events of a source file; see `sums`."""
@@ -76,7 +85,8 @@ class AnalysisProcessor(ProcessorABC):  # type: ignore[misc,unused-ignore]
         Parameters
         ----------
         events
-            NanoEvents whose metadata hold ``dataset`` and, optionally, ``absent_triggers``.
+            NanoEvents whose metadata hold ``dataset`` and, optionally, ``absent_triggers`` and
+            ``absent_corrections``.
         part
             The skim part that the events come from; they have passed lumi mask and skim then.
         on_skim
@@ -98,46 +108,65 @@ class AnalysisProcessor(ProcessorABC):  # type: ignore[misc,unused-ignore]
                 on_skim(columns, sums)
         else:
             sums = _sums_of_part(part)
-        self._note_absent(sums, absent)
+        self._note_absent(sums, dataset, absent)
         if len(columns):
-            self._analyse(columns, weights, sums)
+            missing = frozenset(events.metadata.get("absent_corrections", ()))
+            self._analyse(columns, weights, sums, self.plan(dataset.name).without(missing))
         else:
-            self._fill_nothing(sums)
+            self._fill_nothing(sums, dataset)
         return sums
 
-    def nothing(self, part: SkimPart) -> DatasetSums:
+    def nothing(self, dataset: str, part: SkimPart) -> DatasetSums:
         """Return the sums of a chunk of which the skim left no event, from its part."""
         sums = _sums_of_part(part)
-        self._note_absent(sums, frozenset(part.absent_triggers))
-        self._fill_nothing(sums)
+        self._note_absent(sums, self._datasets[dataset], frozenset(part.absent_triggers))
+        self._fill_nothing(sums, self._datasets[dataset])
         return sums
 
     def postprocess(self, accumulator: Any) -> Any:
         """Return the sums as they are."""
         return accumulator
 
-    def _note_absent(self, sums: DatasetSums, absent: frozenset[str]) -> None:
+    def _note_absent(self, sums: DatasetSums, dataset: Dataset, absent: frozenset[str]) -> None:
         sums.absent_triggers = absent
+        corrections = self.plan(dataset.name).corrections
         for channel in self._channels:
-            sums.absent_of[channel.name] = absent & self._columns[channel.name]
+            used = map(str, columns_of(self._config, channel, corrections)) if absent else ()
+            sums.absent_of[channel.name] = absent & set(used)
 
-    def _fill_nothing(self, sums: DatasetSums) -> None:
+    def _fill_nothing(self, sums: DatasetSums, dataset: Dataset) -> None:
+        plan = self.plan(dataset.name)
         for channel in self._channels:
             sums.channels[channel.name] = Cutflow()
             for observable in channel.observables if self._config.general.run_histogramming else ():
                 axes = hist_axes(observable.all_axes())
-                sums.histograms[channel.name, observable.name] = empty(axes)
+                sums.histograms[channel.name, observable.name] = empty(axes, plan.of_channel(channel))
 
-    def _analyse(self, columns: Columns, weights: NDArray[np.float64], sums: DatasetSums) -> None:
-        self._mask_objects(columns)
-        if self._channels:
-            columns, weights = _cut(
-                columns, weights, self._config.baseline_selection, "baseline_selection", sums.common
-            )
-        for index in self._reach.ghosts:
-            _add_ghost(columns, self._config.ghost_observables[index], f"ghost_observables.{index}")
+    def _analyse(
+        self, columns: Columns, weights: NDArray[np.float64], sums: DatasetSums, plan: SystematicsPlan
+    ) -> None:
+        if not self._channels:
+            return
+        reached = reach(self._config, self._channels, plan.corrections)
+        baseline = self._config.baseline_selection
+        narrowed = columns.copy()
+        for index in reached.masks:
+            if index not in plan.corrects.masks:
+                mask_objects(narrowed, self._config.good_object_masks[index], f"good_object_masks.{index}")
+        if baseline is not None and not plan.corrects.baseline:
+            passed = _passing(narrowed, weights, baseline, sums.common)
+            columns, narrowed, weights = columns.select(passed), narrowed.select(passed), weights[passed]
+        tiling = Tiling(plan, columns, narrowed, self._config.general.tile_rows)
+        shared = tiling.shared()
+        for index in reached.masks:
+            if index in plan.corrects.masks - plan.touched.masks:
+                mask_objects(shared, self._config.good_object_masks[index], f"good_object_masks.{index}")
+        for number, (layers, rows) in enumerate(tiling.batches(shared)):
+            batch = Batch(self._config, plan, layers, rows, weights, is_first=number == 0)
+            batch.run(reached.masks, reached.ghosts, sums)
+        tiling.copy_unchanged(sums)
         for channel in self._channels:
-            self._fill_channel(channel, columns, weights, sums)
+            _put_in_order(sums, channel.name, plan.of_channel(channel))
 
     def _preselect(
         self, columns: Columns, weights: NDArray[np.float64], dataset: Dataset, cutflow: Cutflow
@@ -151,31 +180,12 @@ class AnalysisProcessor(ProcessorABC):  # type: ignore[misc,unused-ignore]
             return columns, weights
         result = columns.call(skim, "preprocess.skimming")
         if not _are_events(result):
-            return _passing(columns, weights, result, "preprocess.skimming", cutflow)
+            passed = cutflow.apply(named_masks(result, len(weights), "preprocess.skimming"), weights)
+            return (columns, weights) if passed.all() else (columns.select(passed), weights[passed])
         columns = columns.of_events(result)
         weights = _generator_weights(columns, dataset)
         cutflow.record("skimming", weights)
         return columns, weights
-
-    def _mask_objects(self, columns: Columns) -> None:
-        for index in self._reach.masks:
-            mask, where = self._config.good_object_masks[index], f"good_object_masks.{index}"
-            objects = columns[ObjVar(mask.collection)]
-            columns.replace(mask.collection, objects[object_mask(columns.call(mask, where), objects, where)])
-
-    def _fill_channel(
-        self, channel: Channel, columns: Columns, weights: NDArray[np.float64], sums: DatasetSums
-    ) -> None:
-        where = f"channels.{channel.name}"
-        cutflow = sums.channels[channel.name] = Cutflow()
-        columns, weights = _cut(columns, weights, channel.selection, f"{where}.selection", cutflow)
-        if not self._config.general.run_histogramming:
-            return
-        for observable in channel.observables:
-            place = f"{where}.observables.{observable.name}"
-            values = columns.call(observable, place)
-            axes = hist_axes(observable.all_axes())
-            sums.histograms[channel.name, observable.name] = fill(axes, values, weights, place)
 
 
 def _sums_before_cuts(columns: Columns, weights: NDArray[np.float64], dataset: Dataset) -> DatasetSums:
@@ -210,39 +220,16 @@ def _generator_weights(columns: Columns, dataset: Dataset) -> NDArray[np.float64
     return weights
 
 
-def _cut(
-    columns: Columns, weights: NDArray[np.float64], functor: Functor | None, where: str, cutflow: Cutflow
-) -> tuple[Columns, NDArray[np.float64]]:
-    if functor is None:
-        return columns, weights
-    return _passing(columns, weights, columns.call(functor, where), where, cutflow)
-
-
 def _passing(
-    columns: Columns, weights: NDArray[np.float64], result: Any, where: str, cutflow: Cutflow
-) -> tuple[Columns, NDArray[np.float64]]:
-    passed = cutflow.apply(named_masks(result, len(weights), where), weights)
-    if passed.all():
-        return columns, weights
-    return columns.select(passed), weights[passed]
+    columns: Columns, weights: NDArray[np.float64], functor: Functor, cutflow: Cutflow
+) -> NDArray[np.bool_]:
+    """Return which events pass the baseline selection."""
+    where = "baseline_selection"
+    return cutflow.apply(named_masks(columns.call(functor, where), len(columns), where), weights)
 
 
-def _add_ghost(columns: Columns, ghost: GhostObservable, where: str) -> None:
-    result = columns.call(ghost, where)
-    values = list(_ghost_values(result, ghost.names, where))
-    columns.add(ghost.collection, ghost.names, values, where)
-
-
-def _ghost_values(result: Any, names: list[str], where: str) -> Iterator[Any]:
-    if isinstance(result, dict) or (len(names) > 1 and isinstance(result, ak.Array)):
-        given = list(result) if isinstance(result, dict) else result.fields
-        if missing := [name for name in names if name not in given]:
-            message = f"{where} returned {given}, without {missing}."
-            raise FunctorError(message)
-        yield from (result[name] for name in names)
-        return
-    values = result if isinstance(result, tuple | list) and len(names) > 1 else (result,)
-    if len(values) != len(names):
-        message = f"{where} returned {len(values)} array(s) for the names {names}; expected one each."
-        raise FunctorError(message)
-    yield from values
+def _put_in_order(sums: DatasetSums, channel: str, variations: Sequence[str]) -> None:
+    """Bring the variations of a channel's histograms into the order of the plan, whatever the batches were."""
+    for (name, _), one in sums.histograms.items():
+        if name == channel:
+            one.varied = {variation: one.varied[variation] for variation in variations}

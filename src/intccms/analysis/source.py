@@ -84,7 +84,9 @@ def check_columns(config: Config, metadata: Sequence[DatasetMetadata]) -> None:
     plan = ColumnPlan(config)
     plan.check(samples)
     check_weights(metadata)
-    for warning in (*plan.absent_triggers(samples), *plan.unsure(samples)):
+    looked = [(one.dataset, one.branches) for one in metadata if one.branches is not None]
+    without = plan.check_corrections(looked)
+    for warning in (*plan.absent_triggers(samples), *plan.unsure(samples), *without):
         logger.warning("%s", warning)
 
 

@@ -81,12 +81,16 @@ class ProcessChunks:
         chunk = work.chunk
         processor = self._processor(work.channels)
         if chunk.part is not None and chunk.part.path is None:
-            return processor.nothing(chunk.part)
+            return processor.nothing(chunk.dataset, chunk.part)
         source = self._source(chunk)
         dataset = self._datasets[chunk.dataset]
         plan = self._plan if work.part is None else self._wide_plan
         branches = plan.branches(source.branches, dataset, where=source.url)
-        metadata = {"dataset": dataset.name, "absent_triggers": branches.absent_triggers}
+        metadata = {
+            "dataset": dataset.name,
+            "absent_triggers": branches.absent_triggers,
+            "absent_corrections": branches.absent_corrections,
+        }
         if chunk.part is not None:
             events = source.events(branches.names, 0, source.entries, metadata)
             return processor.sums(events, part=chunk.part)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
@@ -24,8 +24,10 @@ from intccms.schema.base import (
     YearKey,
     function_name,
 )
-from intccms.schema.datasets import Dataset
 from intccms.schema.explain import did_you_mean
+
+if TYPE_CHECKING:
+    from intccms.schema.datasets import Dataset
 
 __all__ = ["Correction", "CorrectionLists", "UncertaintySource", "applies", "check_corrections"]
 
@@ -43,10 +45,12 @@ class UncertaintySource(Model):
     members: Annotated[list[Any], Field(min_length=1)] | None = None
     """Systematic keys of the members of a set (scales, PDF eigenvectors), each of which is filled as
     ``{name}_{position}``; `combine` makes up and down of them, bin by bin."""
-    combine: Literal["envelope", "hessian", "replicas"] = "envelope"
+    combine: Annotated[
+        Literal["envelope", "hessian", "replicas"], Field(json_schema_extra={"digest": False})
+    ] = "envelope"
     """``envelope``: highest and lowest member; ``hessian``: nominal plus and minus the quadrature sum of the members'
     differences from it; ``replicas``: plus and minus their standard deviation about nominal."""
-    weight_sums: str | None = None
+    weight_sums: str | None = Field(default=None, json_schema_extra={"digest": False})
     """Branch of weights (``LHEScaleWeight``) whose sums over generated events normalise the variations; their keys are
     positions in it."""
     args: Arguments | None = None
@@ -63,9 +67,10 @@ class UncertaintySource(Model):
     down_function: Function | None = None
     """The same for the variation down; without it, `up_function` serves both (with is_delta, or SYS in `args`)."""
     transform_in: Function | None = None
-    """In place of the correction's `transform_in`."""
+    """In place of the correction's `transform_in`, which serves where the source has no `args`, payload or function of
+    its own."""
     transform_out: Function | None = None
-    """In place of the correction's `transform_out`."""
+    """The same for the result."""
     varies_with: str | None = None
     """Name of the source of an object correction with which this one is one nuisance: its key is taken in the
     variations of that source, and there are no histograms under its own name."""
@@ -139,7 +144,7 @@ class Correction(Model):
     """Systematic key of the nominal value, in the place of SYS."""
     target: Annotated[list[ObjVar] | None, BeforeValidator(_one_or_several)] = None
     """What an object correction changes: a field, or several fields of one collection."""
-    applies_to: list[str] = ["simulation"]
+    applies_to: list[str] = Field(default=["simulation"], json_schema_extra={"digest": False})
     """Processes or datasets by name, ``simulation``, ``data``. Data have nominal values only."""
     ignore_missing: bool = False
     """True: where a file lacks a column that is used, the correction and its sources change nothing."""
@@ -257,6 +262,16 @@ class Correction(Model):
         if self.use_correctionlib is None:
             return self.file is not None and self.key is not None
         return self.use_correctionlib
+
+    @property
+    def targets_collection(self) -> str:
+        """Collection of the targets; empty if there are none."""
+        return self.target[0].collection if self.target else ""
+
+    @property
+    def targets_fields(self) -> list[str]:
+        """Fields of the targets."""
+        return [str(one.field) for one in self.target or []]
 
     def arguments_of(self, source: UncertaintySource | None) -> list[Any]:
         """Return the arguments of a source, or those of the nominal value."""

@@ -1,4 +1,4 @@
-"""Which object masks and ghost observables reach a channel, from the columns that functors declare.
+"""Which corrections, object masks and ghost observables reach a channel, from the columns that functors declare.
 
 What does not reach a channel is not evaluated for it, and a change of it leaves the channel's results valid.
 """
@@ -11,14 +11,26 @@ from typing import TYPE_CHECKING
 from intccms.schema.base import ObjVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from intccms.schema.config import Config
+    from intccms.schema.corrections import Correction
     from intccms.schema.selection import Channel, GhostObservable
 
-__all__ = ["Reach", "columns_of", "reach"]
+__all__ = ["AS_READ", "Reach", "columns_of", "is_as_read", "reach"]
+
+AS_READ = "_as_read"
+"""Ending of the field under which corrections find a target as it stood in the file, whatever changed it since."""
 
 _WHOLE_EVENTS = ObjVar("event")
+
+
+def is_as_read(column: ObjVar, targets: Iterable[ObjVar]) -> ObjVar | None:
+    """Return the target that a column such as ``Jet.pt_as_read`` stands for, None if it is another column."""
+    if column.field is None or not column.field.endswith(AS_READ):
+        return None
+    target = ObjVar(column.collection, column.field.removesuffix(AS_READ))
+    return target if target in set(targets) else None
 
 
 @dataclass(frozen=True)
@@ -29,9 +41,11 @@ class Reach:
     """Of ``good_object_masks``."""
     ghosts: tuple[int, ...]
     """Of ``ghost_observables``."""
+    corrections: tuple[int, ...] = ()
+    """Of the corrections that were given."""
 
 
-def reach(config: Config, channels: Iterable[Channel]) -> Reach:
+def reach(config: Config, channels: Iterable[Channel], corrections: Sequence[Correction] = ()) -> Reach:
     """Return what the selection and the observables of some channels depend on, directly or not.
 
     Parameters
@@ -40,11 +54,16 @@ def reach(config: Config, channels: Iterable[Channel]) -> Reach:
         Gives masks, baseline selection and ghost observables.
     channels
         The channels; none: nothing but the skim is evaluated, and nothing reaches it.
+    corrections
+        Those of a dataset. Event corrections reach every channel; object corrections those that use what they change.
     """
     chosen = list(channels)
     if not chosen:
         return Reach((), ())
     needed = {column for channel in chosen for column in _uses(channel)}
+    for correction in corrections:
+        if correction.type == "event":
+            needed |= _columns(correction.columns())
     collections: set[str] = set()
     ghosts = []
     for index in reversed(range(len(config.ghost_observables))):
@@ -63,7 +82,31 @@ def reach(config: Config, channels: Iterable[Channel]) -> Reach:
             masks.append(index)
             needed |= _columns(mask.use)
             collections |= {column.collection for column in mask.use}
-    return Reach(tuple(reversed(masks)), tuple(reversed(ghosts)))
+    reached = _reaching(corrections, collections, everything=_WHOLE_EVENTS in needed)
+    return Reach(tuple(reversed(masks)), tuple(reversed(ghosts)), reached)
+
+
+def _reaching(
+    corrections: Sequence[Correction], collections: set[str], *, everything: bool
+) -> tuple[int, ...]:
+    """Return the corrections that change events, or objects that are used or that later corrections use."""
+    found, used = [], set(collections)
+    leaders = {
+        source.varies_with
+        for correction in corrections
+        if correction.type == "event"
+        for source in correction.uncertainty_sources
+    } - {None}
+    for index in reversed(range(len(corrections))):
+        correction = corrections[index]
+        if correction.type == "normalisation":
+            continue
+        leads = any(source.name in leaders for source in correction.uncertainty_sources)
+        if correction.type == "event" or everything or leads or correction.targets_collection in used:
+            found.append(index)
+            if correction.type == "object":
+                used |= {column.collection for column in correction.columns()}
+    return tuple(reversed(found))
 
 
 def _uses(channel: Channel) -> set[ObjVar]:
@@ -80,13 +123,15 @@ def _makes_any(ghost: GhostObservable, needed: set[ObjVar]) -> bool:
     return not made.isdisjoint(needed) or ObjVar(ghost.collection) in needed or _WHOLE_EVENTS in needed
 
 
-def columns_of(config: Config, channel: Channel) -> set[ObjVar]:
+def columns_of(config: Config, channel: Channel, corrections: Sequence[Correction] = ()) -> set[ObjVar]:
     """Return every column that reaches a channel, whether it is read or made."""
-    reached = reach(config, [channel])
+    reached = reach(config, [channel], corrections)
     functors = [
         config.preprocess.skimming.functor(),
         config.baseline_selection,
         *(config.good_object_masks[index] for index in reached.masks),
         *(config.ghost_observables[index] for index in reached.ghosts),
     ]
-    return _uses(channel).union(*(_columns(functor.use) for functor in functors if functor is not None))
+    lists = [functor.use for functor in functors if functor is not None]
+    lists += [corrections[index].columns() for index in reached.corrections]
+    return _uses(channel).union(*map(_columns, lists))

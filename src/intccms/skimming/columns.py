@@ -11,9 +11,12 @@ from coffea.nanoevents import NanoAODSchema
 from intccms.errors import ConfigError, MissingBranchError
 from intccms.schema import Config, Dataset, ObjVar
 from intccms.schema.explain import did_you_mean
+from intccms.schema.reach import is_as_read
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+    from intccms.schema.corrections import Correction
 
 __all__ = ["BranchList", "ColumnPlan", "Use", "event_column"]
 
@@ -47,6 +50,8 @@ class BranchList:
     """Branches that functors can reach; virtual, so those never touched cost nothing."""
     absent_triggers: tuple[str, ...]
     """Triggers that the file lacks and that count as False."""
+    absent_corrections: tuple[str, ...] = ()
+    """Corrections that change nothing, because the file lacks a column of theirs and they say ``ignore_missing``."""
 
 
 @dataclass(frozen=True)
@@ -66,21 +71,40 @@ class ColumnPlan:
 
     @cached_property
     def uses(self) -> tuple[Use, ...]:
-        """Every column that is read from the input, and the functor that reads it."""
+        """Every column that functors read from the input; what corrections read depends on the dataset."""
+        return tuple(self._read(_declared(self.config, everything=self.everything)))
+
+    @cached_property
+    def _ghosts(self) -> dict[ObjVar, int]:
+        """Ghost observables with the stages at which they are made."""
         ghosts: dict[ObjVar, int] = {}
         for index, ghost in enumerate(self.config.ghost_observables):
             for name in ghost.names:
                 ghosts.setdefault(ObjVar(ghost.collection, name), _GHOST_STAGE + index)
-        found = []
-        for use in _declared(self.config, everything=self.everything):
+        return ghosts
+
+    def _read(self, uses: Iterable[Use]) -> Iterator[Use]:
+        """Yield the uses of columns that are not made before; those that may be made are optional."""
+        ghosts = self._ghosts
+        for use in uses:
             collection, field = use.column
             late = self._skim_may_make_columns and use.stage > _SKIM_STAGE
             if field is None:
                 made = [stage for column, stage in ghosts.items() if column.collection == collection]
-                found.append(replace(use, optional=late or any(stage < use.stage for stage in made)))
+                yield replace(use, optional=late or any(stage < use.stage for stage in made))
             elif ghosts.get(use.column, use.stage) >= use.stage:
-                found.append(replace(use, optional=late))
-        return tuple(found)
+                yield replace(use, optional=late)
+
+    def of_correction(self, correction: Correction) -> tuple[Use, ...]:
+        """Return the columns that a correction reads from the input."""
+        stage = _CORRECTION_STAGE if correction.type == "object" else _CHANNEL_STAGE
+        reason, targets = f"correction {correction.name!r}", set(self._targets)
+        columns = [is_as_read(column, targets) or column for column in correction.columns()]
+        return tuple(self._read(Use(column, reason, stage) for column in dict.fromkeys(columns)))
+
+    @cached_property
+    def _targets(self) -> list[ObjVar]:
+        return [target for one in self.config.all_corrections() for target in one.target or []]
 
     @property
     def _skim_may_make_columns(self) -> bool:
@@ -88,8 +112,13 @@ class ColumnPlan:
         return ObjVar("event") in {ObjVar(*column) for column in self.config.preprocess.skimming.use}
 
     def for_dataset(self, dataset: Dataset) -> tuple[Use, ...]:
-        """Return the uses of a dataset: the plan's, its generator weight, its lumi mask."""
-        extra = []
+        """Return the uses of a dataset: the plan's, its generator weight, its lumi mask, its corrections."""
+        extra = [
+            use
+            for one in self.config.corrections_of(dataset)
+            if not one.ignore_missing
+            for use in self.of_correction(one)
+        ]
         if dataset.weight_branch is not None:
             extra.append(Use(event_column(dataset.weight_branch), "weight_branch", 0))
         if dataset.lumi_mask is not None:
@@ -126,7 +155,25 @@ class ColumnPlan:
                     missing.setdefault(branch, []).append(use.reason)
         if missing:
             raise MissingBranchError(_explain_missing(missing, available, dataset, where))
-        return BranchList(frozenset(names), tuple(dict.fromkeys(absent)))
+        without = []
+        for correction in self.config.corrections_of(dataset):
+            if correction.ignore_missing:
+                found, complete = self._of_optional(correction, available, is_data=dataset.is_data)
+                names |= found
+                without += [] if complete else [correction.name]
+        return BranchList(frozenset(names), tuple(dict.fromkeys(absent)), tuple(without))
+
+    def _of_optional(
+        self, correction: Correction, available: Collection[str], *, is_data: bool
+    ) -> tuple[set[str], bool]:
+        """Return the branches that a correction reads, and whether all of them are there."""
+        names: set[str] = set()
+        complete = True
+        for use in self.of_correction(correction):
+            found, lost = self._expand(use.column, available, is_data=is_data)
+            names |= found
+            complete &= use.optional or not lost
+        return names, complete
 
     def unknown_to(self, samples: Collection[tuple[frozenset[str], bool]]) -> list[tuple[str, Use]]:
         """Return branches that none of several files has, each with what uses it: names that are surely wrong.
@@ -170,6 +217,57 @@ class ColumnPlan:
         ]
         if lines:
             raise ConfigError("\n".join(dict.fromkeys(lines)))
+
+    def check_corrections(self, samples: Collection[tuple[Dataset, frozenset[str]]]) -> list[str]:
+        """Refuse corrections whose columns none of the datasets has that they apply to.
+
+        Parameters
+        ----------
+        samples
+            Datasets, each with the columns of one of its files.
+
+        Returns
+        -------
+        list of str
+            Warnings of those that say ``ignore_missing`` and change nothing anywhere.
+
+        Raises
+        ------
+        ConfigError
+            Naming the correction, its years, the column and the nearest branches.
+        """
+        lines, warnings = [], []
+        for name in dict.fromkeys(one.name for one in self.config.all_corrections()):
+            lacking: list[set[ObjVar]] = []
+            optional, targets, years = True, set(), []
+            for dataset, available in samples:
+                for one in self.config.corrections_of(dataset):
+                    if one.name != name:
+                        continue
+                    years += [dataset.year] if dataset.year else []
+                    optional &= one.ignore_missing
+                    targets |= set(one.target or [])
+                    lacking.append(
+                        {
+                            use.column
+                            for use in self.of_correction(one)
+                            if not use.optional and self._expand(use.column, available, is_data=dataset.is_data)[1]
+                        }
+                    )
+            lost = sorted(set.intersection(*lacking)) if lacking else []
+            known = [branch for _, available in samples for branch in available]
+            for column in lost:
+                kind = "its target" if column in targets else "the column"
+                when = f" ({', '.join(dict.fromkeys(years))})" if years else ""
+                text = f"correction {name!r}{when}: {kind} {column} is in none of the files looked at."
+                near = did_you_mean(str(column).removesuffix("_*"), known)
+                if optional:
+                    warnings.append(f"{text}{near} It changes nothing.")
+                else:
+                    lines.append(f"{text}{near} Correct the name, or restrict the correction with applies_to.")
+        if lines:
+            raise ConfigError("\n".join(lines))
+        return warnings
 
     def unsure(self, samples: Collection[tuple[frozenset[str], bool]]) -> list[str]:
         """Return a warning for each column that no file has and that only the skim function can make."""
@@ -246,6 +344,7 @@ def _is_trigger(column: ObjVar) -> bool:
 
 
 _SKIM_STAGE = 1
+_CORRECTION_STAGE = 2
 _GHOST_STAGE = 1_000
 _CHANNEL_STAGE = 1_000_000
 
@@ -258,10 +357,10 @@ def _declared(config: Config, *, everything: bool) -> Iterator[Use]:
     if skim is not None:
         yield from uses(skim.use, "preprocess.skimming", _SKIM_STAGE)
     for index, mask in enumerate(config.good_object_masks):
-        yield from uses([ObjVar(mask.collection)], f"good_object_masks.{index}", 2)
-        yield from uses(mask.use, f"good_object_masks.{index}", 2)
+        yield from uses([ObjVar(mask.collection)], f"good_object_masks.{index}", 3)
+        yield from uses(mask.use, f"good_object_masks.{index}", 3)
     if config.baseline_selection is not None:
-        yield from uses(config.baseline_selection.use, "baseline_selection", 3)
+        yield from uses(config.baseline_selection.use, "baseline_selection", 4)
     for index, ghost in enumerate(config.ghost_observables):
         yield from uses(ghost.use, f"ghost_observables.{index}", _GHOST_STAGE + index)
     for channel in config.channels if everything else config.selected_channels():

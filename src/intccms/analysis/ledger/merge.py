@@ -175,7 +175,7 @@ class _Total:
             self._lumis.append(record.lumis)
         for name, content in record.channels.items():
             if name not in self._channels:
-                self._channels[name] = Accumulator(content.layout)
+                self._channels[name] = Accumulator(content.layout, content.variations)
             self._channels[name].add(content)
             common, own = self._cutflows.get(name, (Cutflow(), Cutflow()))
             self._cutflows[name] = (common + content.common, own + content.cutflow)
@@ -196,7 +196,7 @@ def _sums_of(record: Record, plan: DatasetPlan) -> DatasetSums:
         content = record.channels.get(name)
         if content is None:
             continue
-        total = Accumulator(content.layout)
+        total = Accumulator(content.layout, content.variations)
         total.add(content)
         sums.common = content.common
         sums.channels[name] = content.cutflow

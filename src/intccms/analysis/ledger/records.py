@@ -1,8 +1,8 @@
 """One result as bytes: sparse, compressed, with a checksum; and the sum of many in bounded memory.
 
 A record holds what one chunk, one file or one dataset contributed to some channels. Of a channel's histograms,
-laid end to end, only the bins that anything fell into are stored. Adding bins that are zero changes no bit, so sums
-of records are the sums of the arrays themselves.
+laid end to end, nominal first and then once more for each variation, only the bins that anything fell into are
+stored. Adding bins that are zero changes no bit, so sums of records are the sums of the arrays themselves.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Accumulator", "ChannelContent", "DamagedRecordError", "Record", "decode", "encode", "record_of"]
 
-_MAGIC = b"intccms2"
+_MAGIC = b"intccms3"
 _CHECKSUM_BYTES = 16
 _COUNTS = (np.dtype("<u1"), np.dtype("<u2"), np.dtype("<u4"), np.dtype("<i8"))
 """Types for unweighted entries; the smallest that holds them is stored."""
@@ -52,12 +52,15 @@ class ChannelContent:
     sumw: NDArray[np.float64]
     sumw2: NDArray[np.float64]
     entries: NDArray[np.int64]
+    """Of the nominal bins, which come first."""
     nan: dict[str, int]
     """Candidates by observable that were NaN and are in no bin."""
     common: Cutflow
     """Steps before the channel's own."""
     cutflow: Cutflow
     absent_triggers: frozenset[str] = frozenset()
+    variations: tuple[str, ...] = ()
+    """Variations that were filled, in the order in which they are laid after nominal."""
 
 
 @dataclass
@@ -82,7 +85,10 @@ def record_of(sums: DatasetSums, cpu_seconds: float = 0.0) -> Record:
         # in one order whatever that of the configuration, which the digest of a channel does not see
         observables = sorted(observable for channel, observable in sums.histograms if channel == name)
         contents = {observable: sums.histograms[name, observable] for observable in observables}
-        total = Accumulator(tuple((observable, one.sumw.shape) for observable, one in contents.items()))
+        total = Accumulator(
+            tuple((observable, one.sumw.shape) for observable, one in contents.items()),
+            tuple(next(iter(contents.values())).varied) if contents else (),
+        )
         for observable, one in contents.items():
             total.put(observable, one)
         channels[name] = total.content(sums.common, cutflow, sums.absent_of.get(name, frozenset()))
@@ -96,62 +102,88 @@ class Accumulator:
     ----------
     layout
         The histograms.
+    variations
+        Variations of all of them.
     """
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, variations: tuple[str, ...] = ()) -> None:
         self.layout = layout
+        self.variations = variations
         self._sizes = [int(np.prod(shape)) for _, shape in layout]
         size = sum(self._sizes)
-        self._sumw = np.zeros(size)
-        self._sumw2 = np.zeros(size)
+        self._size = size
+        self._sumw = np.zeros((1 + len(variations)) * size)
+        self._sumw2 = np.zeros((1 + len(variations)) * size)
         self._entries = np.zeros(size, dtype=np.int64)
         self._nan: dict[str, int] = {}
 
     def add(self, content: ChannelContent) -> None:
         """Add the content of a record with the same layout."""
-        if content.layout != self.layout:
-            message = f"histograms {content.layout} cannot be added to {self.layout}"
+        if content.layout != self.layout or content.variations != self.variations:
+            message = (
+                f"histograms {content.layout} with the variations {content.variations} cannot be added to {self.layout} "
+                f"with {self.variations}"
+            )
             raise DamagedRecordError(message)
         # a position occurs once in a record, so that fancy indexing adds each value
         self._sumw[content.index] += content.sumw
         self._sumw2[content.index] += content.sumw2
-        self._entries[content.index] += content.entries
+        self._entries[content.index[: len(content.entries)]] += content.entries
         for name, count in content.nan.items():
             self._nan[name] = self._nan.get(name, 0) + count
 
     def put(self, observable: str, sums: Sums) -> None:
         """Set one histogram."""
+        if tuple(sums.varied) != self.variations:
+            message = (
+                f"observable {observable!r} has the variations {tuple(sums.varied)}, others {self.variations}"
+            )
+            raise ValueError(message)
         place = self._place(observable)
-        self._sumw[place], self._sumw2[place] = sums.sumw.ravel(), sums.sumw2.ravel()
         self._entries[place] = sums.entries.ravel()
+        for index, (sumw, sumw2) in enumerate([(sums.sumw, sums.sumw2), *sums.varied.values()]):
+            here = slice(place.start + index * self._size, place.stop + index * self._size)
+            self._sumw[here], self._sumw2[here] = sumw.ravel(), sumw2.ravel()
         if sums.nan:
             self._nan[observable] = sums.nan
 
     def content(self, common: Cutflow, cutflow: Cutflow, absent_triggers: frozenset[str]) -> ChannelContent:
         """Return the bins that are not empty."""
-        index = np.flatnonzero((self._entries != 0) | (self._sumw != 0) | (self._sumw2 != 0))
+        filled = (self._sumw != 0) | (self._sumw2 != 0)
+        filled[: self._size] |= self._entries != 0
+        index = np.flatnonzero(filled)
+        nominal = index[: np.searchsorted(index, self._size)]
         return ChannelContent(
             self.layout,
             index,
             self._sumw[index],
             self._sumw2[index],
-            self._entries[index],
+            self._entries[nominal],
             dict(self._nan),
             common,
             cutflow,
             absent_triggers,
+            self.variations,
         )
 
     def histograms(self) -> dict[str, Sums]:
         """Return the histograms in their shapes."""
+        sumw, sumw2 = (
+            array.reshape(1 + len(self.variations), self._size) for array in (self._sumw, self._sumw2)
+        )
         found = {}
         for observable, shape in self.layout:
             place = self._place(observable)
+            varied = {
+                name: (sumw[index, place].reshape(shape), sumw2[index, place].reshape(shape))
+                for index, name in enumerate(self.variations, start=1)
+            }
             found[observable] = Sums(
-                self._sumw[place].reshape(shape),
-                self._sumw2[place].reshape(shape),
+                sumw[0, place].reshape(shape),
+                sumw2[0, place].reshape(shape),
                 self._entries[place].reshape(shape),
                 self._nan.get(observable, 0),
+                varied,
             )
         return found
 
@@ -202,7 +234,9 @@ def _channel_header(content: ChannelContent, arrays: list[bytes]) -> dict[str, A
     ]
     return {
         "layout": content.layout,
+        "variations": content.variations,
         "bins": len(content.index),
+        "nominal": len(content.entries),
         "counts": counts.str,
         "nan": content.nan,
         "common": _cutflow_to_json(content.common),
@@ -236,11 +270,16 @@ def decode(content: bytes, name: str, channels: Mapping[str, Any] | None = None)
         raise DamagedRecordError(message)
     position, found = 4 + length, {}
     for channel, one in header["channels"].items():
-        kinds = (np.dtype("<u4"), np.dtype("<f8"), np.dtype("<f8"), np.dtype(one["counts"]))
+        kinds = [
+            (np.dtype("<u4"), one["bins"]),
+            (np.dtype("<f8"), one["bins"]),
+            (np.dtype("<f8"), one["bins"]),
+        ]
+        kinds.append((np.dtype(one["counts"]), one["nominal"]))
         arrays = []
-        for kind in kinds:
-            arrays.append(np.frombuffer(body, kind, one["bins"], position))
-            position += one["bins"] * kind.itemsize
+        for kind, number in kinds:
+            arrays.append(np.frombuffer(body, kind, number, position))
+            position += number * kind.itemsize
         if channels is None or channel in channels:
             found[channel] = _channel(one, arrays)
     return Record(header["entries"], header["sumw"], found, header["lumis"], header["cpu_seconds"])
@@ -258,6 +297,7 @@ def _channel(header: Mapping[str, Any], arrays: list[NDArray[Any]]) -> ChannelCo
         _cutflow_from_json(header["common"]),
         _cutflow_from_json(header["cutflow"]),
         frozenset(header["absent_triggers"]),
+        tuple(header["variations"]),
     )
 
 

@@ -18,12 +18,14 @@ from intccms.schema import Functor
 from intccms.schema.digest import digest
 from intccms.schema.digest.files import content_of_files, noting
 from intccms.schema.digest.own import own_code
-from intccms.schema.reach import reach
+from intccms.schema.reach import Reach, reach
+from intccms.systematics.plan import SystematicsPlan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from intccms.schema import Config, Dataset
+    from intccms.schema.corrections import Correction
     from intccms.schema.selection import Channel
 
 __all__ = ["Unit", "Units", "differences"]
@@ -38,6 +40,7 @@ _PACKAGES = (
     "numba",
     "numpy",
     "pyarrow",
+    "scipy",
     "uproot",
     "vector",
 )
@@ -59,6 +62,7 @@ _EXEMPT = (
         for name in (
             "base",
             "config",
+            "corrections",
             "datasets",
             "digest",
             "explain",
@@ -114,6 +118,8 @@ class Units:
 
     def __init__(self, config: Config) -> None:
         self._config = config
+        self._known_parts: dict[tuple[str, tuple[int, ...], tuple[int, ...]], dict[str, str]] = {}
+        self._known_corrections: dict[int, tuple[str, str]] = {}
         self.files: dict[str, tuple[int, int, int]] = {}
         """Files whose content is in the digests, as they were when these were taken."""
 
@@ -128,8 +134,9 @@ class Units:
         chosen = self._config.channels if everything else self._config.selected_channels()
         with noting(self.files):
             common = {**self._of_dataset(dataset), **self._environment}
+            plan = SystematicsPlan(self._config, dataset, chosen)
             return {
-                channel.name: Unit(channel.name, {**common, **self._of_channel[channel.name]})
+                channel.name: Unit(channel.name, {**common, **self._of_channel(channel, plan)})
                 for channel in chosen
             }
 
@@ -165,13 +172,18 @@ class Units:
             "preprocess.branches": digest(listed, where="preprocess"),
         }
 
-    @cached_property
-    def _of_channel(self) -> dict[str, dict[str, str]]:
-        return {channel.name: self._parts(channel) for channel in self._config.channels}
+    def _of_channel(self, channel: Channel, plan: SystematicsPlan) -> dict[str, str]:
+        reached = reach(self._config, [channel], plan.corrections)
+        return self._parts(channel, reached) | self._of_corrections(plan, reached)
 
-    def _parts(self, channel: Channel) -> dict[str, str]:
+    def _parts(self, channel: Channel, reached: Reach) -> dict[str, str]:
+        key = (channel.name, reached.masks, reached.ghosts)
+        if key not in self._known_parts:
+            self._known_parts[key] = self._parts_of(channel, reached)
+        return self._known_parts[key]
+
+    def _parts_of(self, channel: Channel, reached: Reach) -> dict[str, str]:
         config, where = self._config, f"channels[{channel.name}]"
-        reached = reach(config, [channel])
         parts = {
             f"good_object_masks ({position}: {config.good_object_masks[index].collection})": self._masks[
                 index
@@ -192,6 +204,32 @@ class Units:
             parts[f"observable {one.name}"] = _functor(one, place)
             parts[f"binning of {one.name}"] = digest(one.all_axes(), where=place)
         return parts
+
+    def _of_corrections(self, plan: SystematicsPlan, reached: Reach) -> dict[str, str]:
+        """Return the corrections that reach a channel, in order; their sources count where there are variations."""
+        parts = {}
+        for position, index in enumerate(reached.corrections):
+            one = plan.corrections[index]
+            nominal, sources = self._correction(one)
+            name = f"correction ({position}: {one.name})"
+            parts[name] = nominal
+            if plan.varies and one.uncertainty_sources:
+                parts[f"sources of {name}"] = sources
+        return parts
+
+    def _correction(self, correction: Correction) -> tuple[str, str]:
+        key = id(correction)
+        if key not in self._known_corrections:
+            where = f"corrections[{correction.name}]"
+            nominal = correction.model_construct(
+                **{
+                    **{name: getattr(correction, name) for name in type(correction).model_fields},
+                    "uncertainty_sources": [],
+                }
+            )
+            sources = digest(correction.uncertainty_sources, where=f"{where}.uncertainty_sources")
+            self._known_corrections[key] = (digest(nominal, where=where), sources)
+        return self._known_corrections[key]
 
     @cached_property
     def _masks(self) -> list[str]:

@@ -1,0 +1,80 @@
+"""Calls functions of the user: constants evaluated at the moment of use, errors that name the functor."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from intccms.errors import FunctorError
+from intccms.schema import WorkerEval
+from intccms.schema.base import function_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+__all__ = ["call", "evaluated", "has_worker_values"]
+
+
+def call(
+    function: Callable[..., Any],
+    arguments: Sequence[Any],
+    constants: Mapping[str, Any],
+    where: str,
+) -> Any:
+    """Call a function of the user with columns and constants.
+
+    Values of `WorkerEval` among the arguments, also inside lists and dicts, are computed now; no error shows them.
+
+    Raises
+    ------
+    FunctorError
+        If the function raises; the message names the functor, the cause is chained.
+    """
+    try:
+        return function(*map(evaluated, arguments), **evaluated(dict(constants)))
+    except (KeyboardInterrupt, GeneratorExit):
+        raise
+    # also sys.exit(), which would end the run with a status of the user's choice
+    except BaseException as exc:
+        if not has_worker_values((constants, list(arguments))):
+            message = f"{where}: {_place(function, exc)} raised {type(exc).__name__}: {exc}"
+            raise FunctorError(message) from exc
+        # its text may quote a credential in any form, and would go to the report
+        message = (
+            f"{where}: {_place(function, exc)} raised {type(exc).__name__} (its text is withheld, because the "
+            "function has WorkerEval arguments)"
+        )
+        error = FunctorError(message)
+        error.add_note("".join(traceback.format_tb(exc.__traceback__)))
+        raise error from None
+
+
+def evaluated(value: Any) -> Any:
+    """Return constants with the values of `WorkerEval` computed, also inside lists and dicts."""
+    if isinstance(value, WorkerEval):
+        return value()
+    if isinstance(value, dict):
+        return {key: evaluated(item) for key, item in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(evaluated(item) for item in value)
+    return value
+
+
+def has_worker_values(value: Any) -> bool:
+    """Tell whether a `WorkerEval` is among constants."""
+    if isinstance(value, dict):
+        return any(has_worker_values(item) for item in value.values())
+    if isinstance(value, list | tuple):
+        return any(has_worker_values(item) for item in value)
+    return isinstance(value, WorkerEval)
+
+
+def _place(function: Callable[..., Any], exc: BaseException) -> str:
+    """Return the function, with the last line of the user's own code that the error went through."""
+    name = function_name(function).rpartition(":")[2]
+    frames = traceback.extract_tb(exc.__traceback__)[1:]
+    own = [
+        frame for frame in frames if not {"site-packages", "dist-packages"} & set(Path(frame.filename).parts)
+    ]
+    return f"{name} ({Path(own[-1].filename).name}:{own[-1].lineno})" if own else name

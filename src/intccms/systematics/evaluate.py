@@ -1,0 +1,244 @@
+"""Evaluates a correction on columns: nominally, or for one direction of one of its sources.
+
+Where an argument is None for an event (there is no leading muon), the correction changes nothing of that event.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+import awkward as ak
+import numpy as np
+
+from intccms.errors import FunctorError, PayloadError
+from intccms.schema.base import ObjVar, Payload, Sys
+from intccms.selection.calling import call
+from intccms.systematics.payloads import open_payload
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from intccms.schema.corrections import Correction, UncertaintySource
+    from intccms.systematics.plan import Shift
+
+__all__ = ["Lookup", "event_factors", "identity", "object_values", "place_of", "same_call", "shift_of"]
+
+
+class Lookup(Protocol):
+    """Columns of events, as `intccms.analysis.columns.Columns` has them."""
+
+    def __len__(self) -> int: ...
+
+    def declared(self, column: ObjVar, where: str) -> Any:
+        """Return a column."""
+        ...
+
+
+def place_of(correction: Correction, shift: Shift | None, year: str | None) -> str:
+    """Return correction, source and year, for messages."""
+    source = "" if shift is None else f", source {shift.source.name!r} ({'up' if shift.up else 'down'})"
+    return f"correction {correction.name!r}{source}{f', year {year}' if year else ''}"
+
+
+def identity(correction: Correction) -> float:
+    """Return the result that changes nothing."""
+    return 1.0 if correction.op == "mult" else 0.0
+
+
+def event_factors(
+    correction: Correction, shift: Shift | None, columns: Lookup, where: str
+) -> NDArray[np.float64]:
+    """Return one number per event, shape ``(n_events,)``.
+
+    Raises
+    ------
+    FunctorError
+        If the function raises, or its result is no finite number per event.
+    PayloadError
+        If a payload does not hold what it is asked for.
+    """
+    result = _result(correction, shift, columns, where)
+    values = _as_array(result, where)
+    if values.ndim > 1:
+        if correction.reduce is None:
+            message = (
+                f"{where} gives one number per object ({values.type}); expected one per event. Set reduce='prod' "
+                "(or 'sum'), or take one object of each event in transform_in."
+            )
+            raise FunctorError(message)
+        values = (ak.prod if correction.reduce == "prod" else ak.sum)(values, axis=1)
+    if len(values) != len(columns):
+        message = f"{where} gives {len(values)} numbers for {len(columns)} events; expected one per event."
+        raise FunctorError(message)
+    flat = _floats(ak.fill_none(values, identity(correction)), where).astype(np.float64)
+    if wrong := int(np.count_nonzero(~np.isfinite(flat))):
+        message = (
+            f"{where}: {wrong} of {len(flat)} factors are not finite, and would spoil every sum they enter. Mask what "
+            "the correction is not made for, in transform_in."
+        )
+        raise FunctorError(message)
+    return flat
+
+
+def object_values(
+    correction: Correction, shift: Shift | None, columns: Lookup, sizes: int, where: str
+) -> list[NDArray[Any]]:
+    """Return one flat array per target, with a number for each object.
+
+    Parameters
+    ----------
+    correction, shift, columns, where
+        What is evaluated, on what, and its place for messages.
+    sizes
+        Number of objects of the target's collection in all events.
+
+    Raises
+    ------
+    FunctorError, PayloadError
+        As `event_factors`.
+    """
+    targets = correction.target or []
+    result = _result(correction, shift, columns, where)
+    several = isinstance(result, tuple | list)
+    if several and len(result) != len(targets):
+        message = f"{where} returned {len(result)} arrays for the targets {[str(one) for one in targets]}; expected one each."
+        raise FunctorError(message)
+    arrays = list(result) if several else [result]
+    flat = []
+    for one in arrays:
+        values = _as_array(one, where)
+        values = ak.fill_none(
+            ak.flatten(values, axis=None) if values.ndim > 1 else values, identity(correction)
+        )
+        numbers = _floats(values, where)
+        if len(numbers) != sizes:
+            message = (
+                f"{where} gives {len(numbers)} numbers for the {sizes} objects of {correction.targets_collection}; "
+                "expected one per object."
+            )
+            raise FunctorError(message)
+        flat.append(numbers)
+    return flat if several else flat * len(targets)
+
+
+def same_call(correction: Correction, one: Shift, other: Shift) -> bool:
+    """Tell whether two shifts are one evaluation: up and down of a relative shift."""
+    if one.source is not other.source or not one.source.is_delta:
+        return False
+    keyed = any(isinstance(item, Sys) for item in correction.arguments_of(one.source))
+    return not keyed and one.source.down_function is None
+
+
+def shift_of(result: NDArray[Any], shift: Shift) -> NDArray[Any]:
+    """Return what a relative shift multiplies the nominal result with."""
+    return 1.0 + result if shift.up or shift.source.down_function is not None else 1.0 - result
+
+
+def _result(correction: Correction, shift: Shift | None, columns: Lookup, where: str) -> Any:
+    source = None if shift is None else shift.source
+    key = correction.nominal_idx if shift is None else shift.key
+    arguments = correction.arguments_of(source)
+    transform_in, transform_out = _transforms(correction, source)
+    arrays = [columns.declared(one, where) for one in arguments if isinstance(one, ObjVar)]
+    if transform_in is not None:
+        arrays = _transformed(call(transform_in, arrays, {}, where), len(arrays), where)
+    given = iter(arrays)
+    try:
+        filled = [
+            next(given)
+            if isinstance(one, ObjVar)
+            else key
+            if isinstance(one, Sys)
+            else open_payload(one)
+            if isinstance(one, Payload)
+            else one
+            for one in arguments
+        ]
+        result = _value(correction, shift, filled, where)
+    except PayloadError as exc:
+        message = f"{where}: {exc}"
+        raise PayloadError(message) from exc
+    return result if transform_out is None else call(transform_out, [result], {}, where)
+
+
+def _transforms(correction: Correction, source: UncertaintySource | None) -> tuple[Any, Any]:
+    if source is None or not _has_its_own(source):
+        inherited = (correction.transform_in, correction.transform_out)
+    else:
+        inherited = (None, None)
+    if source is None:
+        return inherited
+    return source.transform_in or inherited[0], source.transform_out or inherited[1]
+
+
+def _has_its_own(source: UncertaintySource) -> bool:
+    return any(item is not None for item in (source.args, source.key, source.file, source.up_function))
+
+
+def _transformed(result: Any, number: int, where: str) -> list[Any]:
+    arrays = list(result) if isinstance(result, tuple | list) else [result]
+    if len(arrays) != number:
+        message = (
+            f"{where}: transform_in returned {len(arrays)} arrays for {number} columns; expected as many."
+        )
+        raise FunctorError(message)
+    return arrays
+
+
+def _value(correction: Correction, shift: Shift | None, arguments: list[Any], where: str) -> Any:
+    source = None if shift is None else shift.source
+    if source is not None and source.up_function is not None:
+        down = source.down_function if shift is not None and not shift.up else None
+        return call(down or source.up_function, arguments, {}, where)
+    own = source is not None and (source.key is not None or source.file is not None)
+    if own or correction.uses_payload:
+        file = (source.file if source is not None else None) or correction.file
+        key = (source.key if source is not None else None) or correction.key
+        return _from_payload(Payload(str(file), str(key)), arguments)
+    if correction.nominal_function is not None:
+        return call(correction.nominal_function, arguments, {}, where)
+    message = f"{where} has neither a payload nor a function."
+    raise FunctorError(message)
+
+
+def _from_payload(payload: Payload, arguments: list[Any]) -> Any:
+    """Evaluate a payload where no argument is None, and give None elsewhere."""
+    arrays = [one for one in arguments if isinstance(one, ak.Array)]
+    optional = [one for one in arrays if isinstance(ak.type(one).content, ak.types.OptionType)]
+    evaluator = open_payload(payload)
+    if not optional:
+        return evaluator.evaluate(*arguments)
+    there = np.ones(len(optional[0]), dtype=bool)
+    for one in optional:
+        there &= ~ak.to_numpy(ak.is_none(one))
+    kept = [
+        ak.drop_none(one[there], axis=0)
+        if isinstance(one, ak.Array)
+        else one[there]
+        if isinstance(one, np.ndarray) and one.ndim
+        else one
+        for one in arguments
+    ]
+    values = ak.Array(evaluator.evaluate(*kept))
+    positions = np.where(there, np.cumsum(there) - 1, -1)
+    return ak.Array(ak.contents.IndexedOptionArray(ak.index.Index64(positions), ak.to_layout(values)))
+
+
+def _as_array(value: Any, where: str) -> Any:
+    try:
+        return ak.Array(value)
+    except (TypeError, ValueError) as exc:
+        message = f"{where} returned {type(value).__name__}; expected an array of numbers."
+        raise FunctorError(message) from exc
+
+
+def _floats(array: Any, where: str) -> NDArray[Any]:
+    try:
+        values: NDArray[Any] = ak.to_numpy(array, allow_missing=False)
+    except (TypeError, ValueError) as exc:
+        message = f"{where} returned {ak.type(array)}; expected numbers."
+        raise FunctorError(message) from exc
+    if values.dtype.kind not in "fiub":
+        message = f"{where} returned {ak.type(array)}; expected numbers."
+        raise FunctorError(message)
+    return values if values.dtype.kind == "f" else values.astype(np.float64)

@@ -1,0 +1,212 @@
+"""Keeps the cross-references of NanoEvents true after objects were corrected, varied, put in order or repeated.
+
+``Muon.matched_jet`` follows an index into the chunk as it was read, and stored indices (``Muon_jetIdx``) count objects
+in the order in which they were read. For a collection that corrections change, both are made anew; where a functor
+follows one into a collection that differs between variations without declaring it, that is an error.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import awkward as ak
+import numpy as np
+from coffea.nanoevents import NanoAODSchema
+
+from intccms.errors import FunctorError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+__all__ = ["EventsView", "Link", "falling_order", "rebuilt", "relinked"]
+
+_ORIGINAL, _FACTORY = "@original_array", "@events_factory"
+"""Attributes in which coffea keeps the events that references lead to."""
+
+
+@dataclass(frozen=True)
+class Link:
+    """Where the objects of a collection went, for the rows of a tile."""
+
+    offsets: NDArray[np.int64]
+    """Position of the first object of each row, shape ``(n_rows + 1,)``."""
+    position: NDArray[np.int64]
+    """For each object, in the order in which it was read: its place in its row now."""
+
+
+class EventsView:
+    """The events that references lead to: collections as they are now in the place of those that were read.
+
+    Parameters
+    ----------
+    collections
+        Corrected collections, whole: no object mask narrows what a reference finds.
+    forbidden
+        Collections that differ between variations, seen from what is the same in all of them.
+    beneath
+        Attributes of the events as they were read, or of another view.
+    """
+
+    def __init__(
+        self, collections: Mapping[str, Any], forbidden: frozenset[str], beneath: Mapping[str, Any]
+    ) -> None:
+        self._collections = dict(collections)
+        self._forbidden = forbidden
+        self._beneath = dict(beneath)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return self[name]
+
+    def __getitem__(self, name: str) -> Any:
+        if name in self._collections:
+            return self._collections[name]
+        if name in self._forbidden:
+            message = (
+                f"a reference into {name} is followed, which corrections vary: add ObjVar({name!r}) to 'use', so that the "
+                "function is evaluated for every variation"
+            )
+            raise FunctorError(message)
+        return self._read[name]
+
+    @cached_property
+    def _read(self) -> Any:
+        found = self._beneath.get(_ORIGINAL)
+        return self._beneath[_FACTORY].events() if found is None else found
+
+    def lead_to(self, collections: Mapping[str, Any]) -> None:
+        """Set the corrected collections, which have to know this view before."""
+        self._collections.update(collections)
+
+    @property
+    def as_attributes(self) -> dict[str, Any]:
+        """Attributes of arrays whose references lead here."""
+        return {_ORIGINAL: self}
+
+    def given_to(self, array: Any) -> Any:
+        """Return an array whose references lead here."""
+        return ak.Array(array.layout, behavior=array.behavior, attrs={**array.attrs, **self.as_attributes})
+
+
+def rebuilt(
+    collection: Any,
+    fields: Mapping[str, NDArray[Any] | Any],
+    *,
+    take: NDArray[np.int64] | None = None,
+    counts: NDArray[np.int64] | None = None,
+) -> Any:
+    """Return a jagged collection with other content, and with its names, behaviours and attributes.
+
+    Parameters
+    ----------
+    collection
+        Records, ``n_events * var``.
+    fields
+        Content by field, one element per object of the result, in place of the collection's own.
+    take
+        Objects of the result, as positions in the flat content of the collection; None for all, in order.
+    counts
+        Objects per row of the result; needed with `take`.
+    """
+    flat = ak.to_layout(ak.flatten(collection, axis=1))
+    record = flat
+    while not record.is_record:
+        record = record.content
+    names = list(dict.fromkeys([*record.fields, *fields]))
+    length = flat.length if take is None else len(take)
+    contents = []
+    for name in names:
+        if name in fields:
+            contents.append(ak.to_layout(fields[name]))
+        elif take is None:
+            contents.append(flat[name])
+        else:
+            contents.append(_taken(flat[name], take))
+    if counts is None:
+        counts = ak.to_numpy(ak.num(collection, axis=1))
+    offsets = np.concatenate(([0], np.cumsum(counts)))
+    layout = ak.contents.ListOffsetArray(
+        ak.index.Index64(offsets),
+        ak.contents.RecordArray(contents, names, length=length, parameters=record.parameters),
+        parameters=collection.layout.parameters,
+    )
+    return ak.Array(layout, behavior=collection.behavior, attrs=collection.attrs)
+
+
+def _taken(content: Any, take: NDArray[np.int64]) -> Any:
+    return ak.contents.IndexedArray.simplified(ak.index.Index64(take), content)
+
+
+def falling_order(pt: NDArray[Any], offsets: NDArray[np.int64]) -> NDArray[np.int64] | None:
+    """Return the order that puts the objects of each row in falling pt; None if they are so already.
+
+    Objects of equal pt keep their order.
+    """
+    if len(pt) < 2:
+        return None
+    first = np.zeros(len(pt), dtype=bool)
+    first[offsets[:-1][offsets[:-1] < len(pt)]] = True
+    rises = np.flatnonzero((pt[1:] > pt[:-1]) & ~first[1:]) + 1
+    if not len(rises):
+        return None
+    rows = np.unique(np.searchsorted(offsets, rises, side="right") - 1)
+    sizes = offsets[rows + 1] - offsets[rows]
+    local = np.arange(int(sizes.sum())) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    positions = np.repeat(offsets[rows], sizes) + local
+    order = np.arange(len(pt))
+    order[positions] = positions[np.lexsort((-pt[positions], np.repeat(rows, sizes)))]
+    return order
+
+
+def relinked(name: str, objects: Any, links: Mapping[str, Link], rows: NDArray[np.int64]) -> Any:
+    """Return a collection with its references into linked collections made anew.
+
+    Parameters
+    ----------
+    name
+        Name of the collection.
+    objects
+        Its records, one row for each of `rows`; narrowed by masks or not.
+    links
+        Linked collections by name.
+    rows
+        Row of the tile that each row of `objects` belongs to.
+    """
+    references = {
+        field: target
+        for field in objects.fields
+        if (target := NanoAODSchema.all_cross_references.get(f"{name}_{field}")) in links
+    }
+    if not references or objects.ndim != 2:
+        return objects
+    row = np.repeat(rows, ak.to_numpy(ak.num(objects, axis=1)))
+    flat = ak.flatten(objects, axis=1)
+    fields: dict[str, Any] = {}
+    for field, target in references.items():
+        fields[field], fields[f"{field}G"] = _moved(ak.to_numpy(flat[field]), links[target], row)
+    for nested, (one, other) in NanoAODSchema.nested_items.items():
+        collection, _, field = nested.partition("_")
+        parts = [part.partition("_")[2] for part in (one, other)]
+        if collection == name and field in objects.fields and set(parts) & fields.keys():
+            fields[field] = _pairs(*(np.asarray(fields.get(part, flat[part])) for part in parts))
+    return rebuilt(objects, fields)
+
+
+def _moved(local: NDArray[Any], link: Link, row: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Return stored indices as places in the row, and as places in the whole collection; -1 where there is none."""
+    first, size = link.offsets[row], link.offsets[row + 1] - link.offsets[row]
+    valid = (local >= 0) & (local < size)
+    place = np.full(len(local), -1, dtype=np.int64)
+    place[valid] = link.position[first[valid] + local[valid]]
+    return place.astype(local.dtype), np.where(valid, first + place, -1)
+
+
+def _pairs(one: NDArray[Any], other: NDArray[Any]) -> Any:
+    content = np.stack([one, other], axis=1).ravel()
+    offsets = np.arange(0, len(content) + 1, 2)
+    return ak.Array(ak.contents.ListOffsetArray(ak.index.Index64(offsets), ak.contents.NumpyArray(content)))

@@ -1,0 +1,205 @@
+"""Columns of the same events in several states, one after another: what corrections are evaluated on.
+
+A state is what one variation makes of the targets of object corrections: flat arrays of one number per object, in the
+order of the input. Everything that no state changes is repeated by index.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import awkward as ak
+import numpy as np
+
+from intccms.errors import FunctorError
+from intccms.schema.base import ObjVar
+from intccms.schema.reach import is_as_read
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from intccms.systematics.evaluate import Lookup
+
+__all__ = ["Base", "Kept", "Part", "State", "StateColumns", "changed_events", "flat_content"]
+
+State = dict[ObjVar, "NDArray[Any]"]
+"""Target -> one number per object, flat."""
+
+
+def flat_content(values: Any) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
+    """Return a column as flat numbers and the objects per event; None for one number per event."""
+    if values.ndim == 1:
+        return ak.to_numpy(values), None
+    counts = ak.to_numpy(ak.num(values, axis=1))
+    return ak.to_numpy(ak.flatten(values, axis=1)), counts
+
+
+class Base:
+    """The events that states are of, with the targets as they were read.
+
+    Parameters
+    ----------
+    columns
+        The events.
+    targets
+        What corrections change.
+
+    Raises
+    ------
+    FunctorError
+        If a target does not exist.
+    """
+
+    def __init__(self, columns: Lookup, targets: Sequence[ObjVar], where: str) -> None:
+        self.columns = columns
+        self.targets = frozenset(targets)
+        self.as_read: State = {}
+        self.counts: dict[str, NDArray[np.int64] | None] = {}
+        for target in dict.fromkeys(targets):
+            values = columns.declared(target, where)
+            self.as_read[target], self.counts[target.collection] = flat_content(values)
+
+    def __len__(self) -> int:
+        return len(self.columns)
+
+    def size(self, collection: str) -> int:
+        """Return the number of objects of a collection that has targets."""
+        counts = self.counts[collection]
+        return len(self) if counts is None else int(counts.sum())
+
+
+class Kept:
+    """Columns that are looked up once, and parts of them.
+
+    Parameters
+    ----------
+    columns
+        Where they are looked up.
+    """
+
+    def __init__(self, columns: Lookup) -> None:
+        self._columns = columns
+        self._kept: dict[ObjVar, Any] = {}
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+    def declared(self, column: ObjVar, where: str) -> Any:
+        """Return a column."""
+        if column not in self._kept:
+            self._kept[column] = self._columns.declared(column, where)
+        return self._kept[column]
+
+    def part(self, start: int, length: int) -> Part:
+        """Return the columns of a range of events."""
+        return Part(self, start, length)
+
+
+class StateColumns:
+    """Looks up columns of K states: shape ``(K * n_events,)``, or ``K * n_events * var``.
+
+    Parameters
+    ----------
+    base
+        The events.
+    states
+        The states; a target that one does not hold is as `nominal` has it.
+    nominal
+        The targets as nominal corrections have left them so far.
+    """
+
+    def __init__(self, base: Base, states: Sequence[State], nominal: State) -> None:
+        self._base = base
+        self._states = states
+        self._nominal = nominal
+        self._kept: dict[ObjVar, Any] = {}
+
+    def __len__(self) -> int:
+        return len(self._states) * len(self._base)
+
+    def declared(self, column: ObjVar, where: str) -> Any:
+        """Return a column; see the class."""
+        if column not in self._kept:
+            self._kept[column] = self._look_up(column, where)
+        return self._kept[column]
+
+    def part(self, index: int) -> Part:
+        """Return the columns of one of the states."""
+        return Part(self, index * len(self._base), len(self._base))
+
+    def _look_up(self, column: ObjVar, where: str) -> Any:
+        base = self._base
+        as_read = is_as_read(column, base.targets)
+        if as_read is not None:
+            return self._repeated(self._shaped(base.as_read[as_read], as_read.collection))
+        if column in base.targets:
+            return self._of_target(column)
+        if column == ObjVar("event"):
+            message = f"{where}: a correction cannot use whole events. Name the columns that it uses."
+            raise FunctorError(message)
+        values = self._repeated(base.columns.declared(column, where))
+        if column.field is None:
+            for target in sorted(base.targets):
+                if target.collection == column.collection:
+                    values = ak.with_field(values, self._of_target(target), target.field)
+        return values
+
+    def _of_target(self, target: ObjVar) -> Any:
+        arrays = [state.get(target, self._nominal[target]) for state in self._states]
+        return self._shaped(
+            arrays[0] if len(arrays) == 1 else np.concatenate(arrays), target.collection, len(arrays)
+        )
+
+    def _shaped(self, flat: NDArray[Any], collection: str, times: int = 1) -> Any:
+        counts = self._base.counts[collection]
+        if counts is None:
+            return ak.Array(flat)
+        offsets = np.zeros(times * len(counts) + 1, dtype=np.int64)
+        np.cumsum(np.tile(counts, times), out=offsets[1:])
+        content = ak.contents.NumpyArray(flat)
+        return ak.Array(ak.contents.ListOffsetArray(ak.index.Index64(offsets), content))
+
+    def _repeated(self, values: Any) -> Any:
+        if len(self._states) == 1:
+            return values
+        return values[np.tile(np.arange(len(self._base)), len(self._states))]
+
+
+class Part:
+    """A range of events of other columns.
+
+    Parameters
+    ----------
+    columns
+        The columns.
+    start, length
+        The range.
+    """
+
+    def __init__(self, columns: Lookup, start: int, length: int) -> None:
+        self._columns, self._start, self._length = columns, start, length
+
+    def __len__(self) -> int:
+        return self._length
+
+    def declared(self, column: ObjVar, where: str) -> Any:
+        """Return a column of the range."""
+        return self._columns.declared(column, where)[self._start : self._start + self._length]
+
+
+def changed_events(state: Mapping[ObjVar, NDArray[Any]], base: Base, nominal: State) -> NDArray[np.bool_]:
+    """Return the events in which a state differs from nominal, shape ``(n_events,)``."""
+    changed = np.zeros(len(base), dtype=bool)
+    for target, values in state.items():
+        other = nominal[target]
+        differs = (values != other) & ~(np.isnan(values) & np.isnan(other))
+        counts = base.counts[target.collection]
+        if counts is None:
+            changed |= differs
+        else:
+            edges = np.concatenate(([0], np.cumsum(counts)))
+            total = np.concatenate(([0], np.cumsum(differs)))
+            changed |= total[edges[1:]] > total[edges[:-1]]
+    return changed
