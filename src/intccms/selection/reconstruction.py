@@ -1,0 +1,124 @@
+"""Pieces that reconstruct heavy particles: momenta as plain arrays, the neutrino of a W boson, sums of jets.
+
+Momenta are NumPy arrays whose last axis is (E, px, py, pz) [GeV] in double precision; NaN stands for a particle that
+the event does not have. Which pieces make which particle is the analysis's choice.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import awkward as ak
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    type Floats = NDArray[np.float64]
+
+__all__ = ["W_MASS", "leading_momenta", "mass_of", "neutrino_momenta", "subset_members", "subset_sums"]
+
+W_MASS = 80.377
+"""Mass of the W boson [GeV], Particle Data Group 2022."""
+
+
+def leading_momenta(objects: Any, number: int) -> Floats:
+    """Return the momenta of the first objects of each event.
+
+    Parameters
+    ----------
+    objects
+        Records with ``pt``, ``eta``, ``phi`` and ``mass`` [GeV, rad], shape ``n_events * var``.
+    number
+        How many of each event.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape ``(n_events, number, 4)``; NaN in the places of missing objects.
+    """
+    pt, eta, phi, mass = (_padded(objects[name], number) for name in ("pt", "eta", "phi", "mass"))
+    x, y, z = pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta)
+    return np.stack([np.sqrt(x * x + y * y + z * z + mass * mass), x, y, z], axis=-1)
+
+
+def mass_of(momenta: Floats) -> Floats:
+    """Return invariant masses [GeV]; a mass squared below zero by rounding counts as zero, NaN stays.
+
+    Parameters
+    ----------
+    momenta
+        Shape ``(..., 4)``.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape ``(...)``.
+    """
+    energy, x, y, z = np.moveaxis(momenta, -1, 0)
+    squared: Floats = np.maximum(energy * energy - x * x - y * y - z * z, 0.0)
+    return np.sqrt(squared)
+
+
+def neutrino_momenta(lepton: Floats, met_pt: Any, met_phi: Any, w_mass: float = W_MASS) -> Floats:
+    """Return the two neutrinos that make a W boson with a lepton and the missing transverse momentum.
+
+    The squared mass of lepton and neutrino gives ``A pz^2 - 2 mu pz_l pz + E_l^2 pt^2 - mu^2 = 0`` with ``A = E_l^2 -
+    pz_l^2`` and ``mu = (m_W^2 - m_l^2) / 2 + pt_l . pt``. Where it has no real solution (transverse mass above m_W) the
+    real part stands for both, as in arXiv:1810.05905.
+
+    Parameters
+    ----------
+    lepton
+        Its momentum, shape ``(n_events, 4)``.
+    met_pt, met_phi
+        Missing transverse momentum [GeV, rad], shape ``(n_events,)``.
+    w_mass
+        Mass of the W boson [GeV].
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape ``(n_events, 2, 4)``, the solution with the larger ``pz`` first.
+    """
+    pt, phi = (np.asarray(values, dtype=np.float64) for values in (met_pt, met_phi))
+    x, y = pt * np.cos(phi), pt * np.sin(phi)
+    energy, lepton_x, lepton_y, lepton_z = np.moveaxis(lepton, -1, 0)
+    product = (w_mass**2 - mass_of(lepton) ** 2) / 2 + lepton_x * x + lepton_y * y
+    scale = energy**2 - lepton_z**2
+    root = energy * np.sqrt(np.maximum(product**2 - scale * pt**2, 0.0))
+    solutions = []
+    for signed in (root, -root):
+        z = (product * lepton_z + signed) / scale
+        solutions.append(np.stack([np.hypot(pt, z), x, y, z], axis=-1))
+    return np.stack(solutions, axis=1)
+
+
+def subset_members(number: int) -> NDArray[np.bool_]:
+    """Return which of so many particles belong to each non-empty subset, shape ``(2**number - 1, number)``."""
+    subsets = np.arange(1, 2**number)
+    members: NDArray[np.bool_] = (subsets[:, np.newaxis] >> np.arange(number)) % 2 == 1
+    return members
+
+
+def subset_sums(momenta: Floats) -> Floats:
+    """Return the momentum of every non-empty subset of the particles of an event.
+
+    Parameters
+    ----------
+    momenta
+        Shape ``(n_events, number, 4)``.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape ``(n_events, 2**number - 1, 4)``, in the order of `subset_members`; NaN if one of a subset is missing.
+    """
+    members = subset_members(momenta.shape[1])
+    sums = [np.sum(momenta[:, chosen], axis=1) for chosen in members]
+    return np.stack(sums, axis=1)
+
+
+def _padded(values: Any, number: int) -> Floats:
+    padded = ak.pad_none(ak.values_astype(values, np.float64), number, axis=1, clip=True)
+    return np.asarray(ak.to_numpy(ak.fill_none(padded, np.nan)), dtype=np.float64)
