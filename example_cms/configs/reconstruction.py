@@ -1,0 +1,92 @@
+"""The mass of the top pair: which jets belong to which top quark, by chi2."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import awkward as ak
+import numpy as np
+
+from intccms.selection.reconstruction import (
+    leading_momenta,
+    mass_of,
+    neutrino_momenta,
+    subset_members,
+    subset_sums,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    type Floats = NDArray[np.float64]
+
+__all__ = ["MAX_JETS", "reconstruct_top_pair"]
+
+MAX_JETS = 4
+"""Leading jets that are assigned to the top quarks: 28 hypotheses; those beyond are additional radiation."""
+
+# Means and widths [GeV] of reconstructed masses; an analysis takes them from its own simulation.
+LEPTONIC_TOP = (173.0, 20.0)
+HADRONIC_TOP = (173.0, 17.0)
+TOP_JET = (173.0, 15.0)
+
+
+def reconstruct_top_pair(muons: Any, met_pt: Any, met_phi: Any, jets: Any, top_jets: Any) -> tuple[Any, Any]:
+    """Return the mass of the top pair, and how well the masses of the two top quarks come out.
+
+    One top quark is muon, neutrino and one jet; the other the top jet or, without one, any set of other jets. The
+    hypothesis, and the solution for the neutrino, with the least chi2 is taken (arXiv:1810.05905, section 6).
+
+    Parameters
+    ----------
+    muons, jets, top_jets
+        Selected objects in order of pt; the first muon, the first top jet and the first `MAX_JETS` jets count.
+    met_pt, met_phi
+        Missing transverse momentum [GeV, rad], shape ``(n_events,)``.
+
+    Returns
+    -------
+    tuple of awkward.Array
+        Mass [GeV] and chi2, shape ``(n_events,)``; None where there is no hypothesis, for want of jets or a muon.
+    """
+    muon = leading_momenta(muons, 1)[:, 0]
+    neutrinos = neutrino_momenta(muon, met_pt, met_phi)
+    candidates = leading_momenta(jets, MAX_JETS)
+    leptonic, leptonic_chi2 = _leptonic_tops(muon, neutrinos, candidates)
+    hadronic, hadronic_chi2 = _hadronic_tops(candidates, leading_momenta(top_jets, 1))
+
+    total = leptonic_chi2[:, :, np.newaxis] + hadronic_chi2[:, np.newaxis, :] + _OVERLAP
+    best = np.argmin(total.reshape(len(total), -1), axis=1)
+    events, jet, group = np.arange(len(total)), best // total.shape[2], best % total.shape[2]
+    chi2 = total[events, jet, group]
+    found = np.isfinite(chi2)
+    mass = mass_of(leptonic[events, jet] + hadronic[events, group])
+    return ak.mask(mass, found), ak.mask(chi2, found)
+
+
+def _leptonic_tops(muon: Floats, neutrinos: Floats, jets: Floats) -> tuple[Floats, Floats]:
+    """Return momentum and chi2 of the leptonic top quark with each jet, for the better of the two neutrinos."""
+    both = (muon[:, np.newaxis] + neutrinos)[:, np.newaxis] + jets[:, :, np.newaxis]
+    chi2 = _chi2(both, LEPTONIC_TOP)
+    better = np.argmin(chi2, axis=2)[..., np.newaxis]
+    momenta = np.take_along_axis(both, better[..., np.newaxis], axis=2)[:, :, 0]
+    return momenta, np.take_along_axis(chi2, better, axis=2)[:, :, 0]
+
+
+def _hadronic_tops(jets: Floats, top_jet: Floats) -> tuple[Floats, Floats]:
+    """Return momentum and chi2 of every hadronic top quark: sets of jets, and the top jet last."""
+    sets = subset_sums(jets)
+    chi2 = np.concatenate([_chi2(sets, HADRONIC_TOP), _chi2(top_jet, TOP_JET)], axis=1)
+    chi2[np.isfinite(chi2[:, -1]), :-1] = np.inf  # a top jet is the top quark
+    return np.concatenate([sets, top_jet], axis=1), chi2
+
+
+def _chi2(momenta: Floats, expected: tuple[float, float]) -> Floats:
+    mean, width = expected
+    return np.nan_to_num(((mass_of(momenta) - mean) / width) ** 2, nan=np.inf)
+
+
+_OVERLAP = np.concatenate(
+    [np.where(subset_members(MAX_JETS).T, np.inf, 0.0), np.zeros((MAX_JETS, 1))], axis=1
+)
+"""Infinite where the jet of the leptonic top quark is in the set of the hadronic one; the top jet has none of them."""
