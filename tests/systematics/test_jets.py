@@ -26,7 +26,12 @@ CAMPAIGNS = {
     UL17: ("Summer19UL17_V5_MC", "AK4PFchs", "Summer19UL17_JRV2_MC"),
     EE22: ("Summer22EEPrompt22_V1_MC", "AK4PFPuppi", "Summer22EEPrompt22_JRV1_MC"),
 }
-SOURCES = ["AbsoluteMPFBias", "AbsoluteScale", "FlavorQCD", "Fragmentation", "PileUpDataMC", "PileUpPtBB", "PileUpPtEC1", "PileUpPtEC2", "PileUpPtHF", "PileUpPtRef", "RelativeBal", "RelativeFSR", "RelativeJERHF", "RelativePtBB", "RelativePtHF", "SinglePionECAL", "SinglePionHCAL", "AbsoluteStat", "RelativeJEREC1", "RelativeJEREC2", "RelativePtEC1", "RelativePtEC2", "RelativeSample", "RelativeStatEC", "RelativeStatFSR", "RelativeStatHF", "TimePtEta"]
+SOURCES = """
+AbsoluteMPFBias AbsoluteScale FlavorQCD Fragmentation PileUpDataMC PileUpPtBB PileUpPtEC1
+PileUpPtEC2 PileUpPtHF PileUpPtRef RelativeBal RelativeFSR RelativeJERHF RelativePtBB RelativePtHF
+SinglePionECAL SinglePionHCAL AbsoluteStat RelativeJEREC1 RelativeJEREC2 RelativePtEC1 RelativePtEC2
+RelativeSample RelativeStatEC RelativeStatFSR RelativeStatHF TimePtEta
+""".split()  # noqa: SIM905
 GROUPS = (
     "FlavorQCD RelativeBal HF BBEC1 EC2 Absolute Absolute_{y} HF_{y} EC2_{y} RelativeSample_{y} BBEC1_{y}"
 )

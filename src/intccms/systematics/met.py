@@ -15,6 +15,7 @@ from intccms.systematics.jagged import counts, event_sums, flat, parents, per_ev
 from intccms.systematics.jets import corrected_pt
 from intccms.systematics.keys import direction
 from intccms.systematics.named_inputs import Evaluator, evaluate
+from intccms.systematics.repeats import Repeats
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,6 +24,9 @@ __all__ = ["stored_met", "type1_met", "unclustered_met"]
 
 MIN_JET_PT = 15.0  # GeV, corrected and without muons; CMSSW, patPFMetT1: type1JetPtThreshold
 MAX_EM_FRACTION = 0.9  # CMSSW, patPFMetT1: skipEMfractionThreshold
+
+_soft_jets = Repeats()
+"""There are many of them, and they are the same in all variations of jets, whose calibration would cost most."""
 
 type Vectors = tuple[NDArray[np.float64], NDArray[np.float64]]
 
@@ -103,9 +107,8 @@ def type1_met(
         jet_eta, jet_phi, jet_area, jet_muon_factor, flat(jet_pt_as_read) * (1.0 - flat(jet_raw_factor))
     )
     soft = _Jets.of(low_eta, low_phi, low_area, low_muon_factor, flat(low_raw_pt))
-    calibrated = corrected_pt(
-        soft.raw_pt, soft.eta, soft.phi, soft.area, density[soft.events], runs[soft.events], compound
-    )
+    inputs = (soft.raw_pt, soft.eta, soft.phi, soft.area, density[soft.events], runs[soft.events])
+    calibrated = _soft_jets.compute(corrected_pt, inputs, compound)
     if shift is not None and (sign := direction(key, "type1_met")):
         calibrated = calibrated * (1.0 + sign * evaluate(shift, JetEta=soft.eta, JetPt=calibrated))
     hadronic = flat(jet_charged_em) + flat(jet_neutral_em) < MAX_EM_FRACTION
