@@ -52,7 +52,7 @@ class Layers:
     ) -> None:
         self.shared, self.tiled = shared, tiled
         self.rows = np.arange(len(shared)) if rows is None else rows
-        self.origin = self.rows if origin is None else origin
+        self.origin = np.arange(len(self.rows)) if origin is None else origin
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -70,7 +70,7 @@ def event_factors(
     if len(values) != len(columns):
         message = f"{where} gives {len(values)} numbers for {len(columns)} events; expected one per event."
         raise FunctorError(message)
-    flat = _floats(ak.fill_none(values, identity(correction)), where).astype(np.float64)
+    flat = _floats(ak.fill_none(values, identity(correction)), where)
     if wrong := int(np.count_nonzero(~np.isfinite(flat))):
         message = (
             f"{where}: {wrong} of {len(flat)} factors are not finite, and would spoil every sum they enter. Mask what "
@@ -232,7 +232,7 @@ def _as_array(value: Any, where: str) -> Any:
         raise FunctorError(message) from exc
 
 
-def _floats(array: Any, where: str) -> NDArray[Any]:
+def _floats(array: Any, where: str) -> NDArray[np.float64]:
     try:
         values: NDArray[Any] = ak.to_numpy(array, allow_missing=False)
     except (TypeError, ValueError) as exc:
@@ -241,4 +241,4 @@ def _floats(array: Any, where: str) -> NDArray[Any]:
     if values.dtype.kind not in "fiub":
         message = f"{where} returned {ak.type(array)}; expected numbers."
         raise FunctorError(message)
-    return values if values.dtype.kind == "f" else values.astype(np.float64)
+    return values.astype(np.float64, copy=False)

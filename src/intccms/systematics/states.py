@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Base", "Kept", "Part", "State", "StateColumns", "changed_events", "flat_content"]
 
-State = dict[ObjVar, "NDArray[Any]"]
-"""Target -> one number per object, flat."""
+State = dict[ObjVar, "NDArray[np.float64]"]
+"""Target -> one number per object, flat, in double precision."""
 
 
 def flat_content(values: Any) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
@@ -59,7 +59,10 @@ class Base:
         self.counts: dict[str, NDArray[np.int64] | None] = {}
         for target in dict.fromkeys(targets):
             values = columns.declared(target, where)
-            self.as_read[target], self.counts[target.collection] = flat_content(values)
+            flat, self.counts[target.collection] = flat_content(values)
+            # in one precision, whatever a correction returns: rows of a tile are in one array, and nominal must not
+            # depend on what stands beside it
+            self.as_read[target] = flat.astype(np.float64)
 
     def __len__(self) -> int:
         return len(self.columns)
@@ -133,7 +136,7 @@ class StateColumns:
         base = self._base
         as_read = is_as_read(column, base.targets)
         if as_read is not None:
-            return self._repeated(self._shaped(base.as_read[as_read], as_read.collection))
+            return self._repeated(base.columns.declared(as_read, where))
         if column in base.targets:
             return self._of_target(column)
         if column == ObjVar("event"):
