@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import and_
 from typing import Any
 
 import awkward as ak
@@ -15,10 +17,12 @@ __all__ = [
     "BASELINE",
     "CHANNELS",
     "MET_FILTERS",
+    "MET_FILTER_SINCE_2017",
     "SKIM",
     "baseline",
     "no_b_tag",
     "no_top_tag_with_b_tag",
+    "passes_met_filters",
     "skim",
     "top_tag_with_b_tag",
 ]
@@ -35,9 +39,11 @@ MET_FILTERS = (
     "BadPFMuonFilter",
     "BadPFMuonDzFilter",
     "eeBadScFilter",
-    "ecalBadCalibFilter",  # not recommended in 2016, where `systematics` makes it pass
 )
-"""Recommended for Run 2, ultra-legacy, in data and simulation."""
+"""Recommended for all of Run 2, ultra-legacy, in data and simulation."""
+
+MET_FILTER_SINCE_2017 = "ecalBadCalibFilter"
+"""Recommended in 2017 and 2018. In 2016 some files lack it; where they have it, `systematics` makes it pass."""
 
 MIN_LEADING_JET_PT, MIN_SECOND_JET_PT = 150.0, 50.0  # GeV
 MIN_MET = 50.0  # GeV
@@ -75,19 +81,21 @@ SKIM: dict[str, Any] = {
 }
 
 
-def baseline(
-    muons: Any, electrons: Any, jets: Any, top_jets: Any, met_pt: Any, *met_filters: Any
-) -> dict[str, Any]:
+def passes_met_filters(flags: Any) -> Any:
+    """Tell which events pass all MET filters, shape ``(n_events,)``."""
+    since_2017 = [MET_FILTER_SINCE_2017] if MET_FILTER_SINCE_2017 in flags.fields else []
+    # a flag that a correction has replaced is a number
+    return reduce(and_, (flags[name] > 0 for name in (*MET_FILTERS, *since_2017)))
+
+
+def baseline(muons: Any, electrons: Any, jets: Any, top_jets: Any, met_pt: Any, flags: Any) -> dict[str, Any]:
     """Keep events with one muon, no electron, hard jets and missing momentum.
 
     Top jets count as jets here: jets within them are left out of the collection.
     """
-    passed = met_filters[0] > 0
-    for one in met_filters[1:]:
-        passed = passed & (one > 0)  # a filter that a correction has replaced is a number
     muon_pt = ak.fill_none(ak.firsts(muons.pt, axis=1), 0.0)
     return {
-        "MET filters": passed,
+        "MET filters": passes_met_filters(flags),
         "one muon": count_is(muons, 1),
         "no electron": count_is(electrons, 0),
         "jet": has_at_least(jets, 1),
@@ -103,7 +111,7 @@ BASELINE: dict[str, Any] = {
     "use": [
         *(ObjVar(name) for name in ("Muon", "Electron", "Jet", "FatJet")),
         ObjVar("MET", "pt"),
-        *(ObjVar("Flag", name) for name in MET_FILTERS),
+        ObjVar("Flag"),
     ],
 }
 

@@ -100,6 +100,7 @@ def _filters(era: Era) -> list[dict[str, Any]]:
             "nominal_function": always_passes,
             "args": columns("Flag", "ecalBadCalibFilter"),
             "applies_to": ["simulation", "data"],
+            "ignore_missing": True,
         },
     ]
 

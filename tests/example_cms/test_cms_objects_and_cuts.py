@@ -17,6 +17,7 @@ from intccms.selection.reconstruction import neutrino_momenta
 
 MUON = (60.0, 0.0, 0.0, 0.1, 2)
 JET = (100.0, 0.0, 2.0, 10.0, 6, 0.9)
+HARD_JET = (160.0, 0.0, 2.0, 9.0, 6, 0.9)
 TOP_JET = (500.0, 0.0, 3.0, 173.0, 2, 172.0, 0.9)
 
 
@@ -92,17 +93,21 @@ def test_electrons_veto_from_loose_on(make):
     assert objects.is_veto_electron(electrons).tolist() == [[True, False, False, False]]
 
 
-def baseline(
-    make, muons=(MUON,), electrons=(), jets=((160.0, 0, 2, 9, 6, 0.9), JET), tops=(), met=100.0, flags=None
-):
-    flags = [True] * len(cuts.MET_FILTERS) if flags is None else flags
+def flags(**failing):
+    return ak.zip({**{name: [True] for name in cuts.MET_FILTERS}, "ecalBadCalibFilter": [True], **failing})
+
+
+GOOD = flags()
+
+
+def baseline(make, muons=(MUON,), electrons=(), jets=(HARD_JET, JET), tops=(), met=100.0, flags=GOOD):
     result = cuts.baseline(
         make.muons(list(muons)),
         make.electrons(list(electrons)),
         make.jets(list(jets)),
         make.fat_jets(list(tops)),
         np.array([met]),
-        *(np.array([flag]) for flag in flags),
+        flags,
     )
     return [name for name, (mask,) in passed(result).items() if not mask]
 
@@ -112,23 +117,43 @@ def test_the_baseline_fails_on_one_cut_at_a_time(make):
     assert baseline(make, muons=[MUON, MUON]) == ["one muon"]
     assert baseline(make, electrons=[(40.0, 0.0, 2)]) == ["no electron"]
     assert baseline(make, jets=[JET, JET]) == ["leading jet > 150 GeV"]
-    assert baseline(make, jets=[(160.0, 0, 2, 9, 6, 0.9)]) == ["second jet > 50 GeV"]
+    assert baseline(make, jets=[HARD_JET]) == ["second jet > 50 GeV"]
     assert baseline(make, met=49.0) == ["MET > 50 GeV", "MET + muon > 150 GeV"]
     assert baseline(make, met=89.0) == ["MET + muon > 150 GeV"]
-    assert baseline(make, flags=[True] * 8 + [False]) == ["MET filters"]
-    assert baseline(make, flags=[False] + [True] * 8) == ["MET filters"]
+
+
+# recommended: eight in all eras, one more since 2017
+@pytest.mark.parametrize(
+    "name",
+    [
+        "goodVertices",
+        "globalSuperTightHalo2016Filter",
+        "HBHENoiseFilter",
+        "HBHENoiseIsoFilter",
+        "EcalDeadCellTriggerPrimitiveFilter",
+        "BadPFMuonFilter",
+        "BadPFMuonDzFilter",
+        "eeBadScFilter",
+        "ecalBadCalibFilter",
+    ],
+)
+def test_every_met_filter_must_pass(make, name):
+    assert baseline(make, flags=flags(**{name: [False]})) == ["MET filters"]
+
+
+def test_the_filter_of_2017_may_be_missing_or_made_to_pass_but_no_other_one(make):
+    without = ak.zip({name: [True] for name in cuts.MET_FILTERS})
+    assert baseline(make, flags=without) == []
+    # corrections give numbers in the place of booleans
+    replaced = always_passes(np.array([False])).astype(float)
+    assert baseline(make, flags=flags(ecalBadCalibFilter=replaced)) == []
+    with pytest.raises(ak.errors.FieldNotFoundError, match="goodVertices"):
+        baseline(make, flags=without[list(cuts.MET_FILTERS[1:])])
 
 
 def test_a_top_jet_counts_as_a_jet_but_one_jet_is_needed_beside_it(make):
     assert baseline(make, jets=[JET], tops=[TOP_JET]) == []
     assert baseline(make, jets=[], tops=[TOP_JET, TOP_JET]) == ["jet"]
-
-
-def test_a_filter_that_always_passes_is_as_good_as_one_that_was_read(make):
-    flag = always_passes(np.array([False]))
-    assert baseline(make, flags=[True] * 8 + [flag[0]]) == []
-    # corrections may give numbers in the place of booleans
-    assert baseline(make, flags=[True] * 8 + [1.0]) == []
 
 
 def test_the_skim_takes_an_event_by_two_jets_or_a_fat_jet():
