@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from intccms.analysis.normalise import normalise
 from intccms.analysis.report import RunReport, Skipped, make_report, write_report
+from intccms.analysis.scales import member_sets, scale_of
 from intccms.analysis.tables import cutflow_of_processes
 from intccms.histograms import merge_processes, save_histograms, to_datasets
 from intccms.histograms.storage import save_output
@@ -94,11 +95,21 @@ def write_results(
         sums = {name: folds[name].sums.histograms for name in names}
         state = {"complete": report.complete, "coverage": report.coverage}
         by_dataset = to_datasets(channels, sums, names, state)
-        by_process = merge_processes(channels, sums, processes, lambda name: scales[name].factor, state)
+        by_process = merge_processes(
+            channels,
+            sums,
+            processes,
+            {
+                one.dataset.name: scale_of(config, one.dataset, scales[one.dataset.name]) for one in metadata
+            }.__getitem__,
+            state,
+            sets=member_sets(config, [one.dataset for one in metadata]),
+        )
         output |= {"histograms": by_process.histograms, "entries": by_process.entries}
         # plots are made of it: an old one must not stand beside new histograms if the disk is full now
         directory.output.unlink(missing_ok=True)
-        save_histograms(directory.histograms, by_dataset, by_process, state)
+        data = [one.dataset.process for one in metadata if one.dataset.is_data]
+        save_histograms(directory.histograms, by_dataset, by_process, state, data=data)
     write_report(directory, report)
     directory.write_provenance(facts)
     if histograms:

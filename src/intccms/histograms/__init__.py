@@ -12,12 +12,15 @@ from intccms.histograms.fill import (
     fill_candidates,
     sums_by_variation,
 )
-from intccms.histograms.merge import HistogramSet, merge_processes, to_datasets
+from intccms.histograms.members import MemberSet
+from intccms.histograms.merge import HistogramSet, Scale, merge_processes, to_datasets
 from intccms.histograms.storage import load_output, save_histograms
 
 __all__ = [
     "Candidates",
     "HistogramSet",
+    "MemberSet",
+    "Scale",
     "Sums",
     "candidates",
     "empty",

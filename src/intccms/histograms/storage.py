@@ -10,10 +10,11 @@ import uproot
 from coffea.util import load, save
 
 from intccms.errors import OutputError
+from intccms.histograms.merge import NOMINAL
 from intccms.utils.files import DAMAGED_PICKLE, atomic_path
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
     from intccms.histograms.merge import HistogramSet
@@ -57,12 +58,15 @@ def save_histograms(
     by_dataset: HistogramSet,
     by_process: HistogramSet,
     facts: Mapping[str, Any] | None = None,
+    *,
+    data: Collection[str] = (),
 ) -> None:
     """Write ``by_dataset.coffea`` and ``histograms.root``, atomically.
 
     In the ROOT file stands one histogram per channel, observable, process and variation, under
     ``{channel}/{observable}/{process}/{variation}``; data have nominal only. ROOT has histograms of up to three
-    dimensions; those of more are left out, which is logged. `facts` stand in the text ``status``, as JSON.
+    dimensions; those of more are left out, which is logged. `facts` stand in the text ``status``, as JSON; `data` are
+    the processes that are data.
     """
     save_output(
         folder / "by_dataset.coffea", {"histograms": by_dataset.histograms, "entries": by_dataset.entries}
@@ -83,6 +87,6 @@ def save_histograms(
                     )
                     continue
                 for process in histogram.axes["process"]:
-                    for variation in histogram.axes["variation"]:
+                    for variation in [NOMINAL] if process in data else histogram.axes["variation"]:
                         one = histogram[{"process": process, "variation": variation}]
                         file[f"{channel}/{observable}/{process}/{variation}"] = one
