@@ -50,11 +50,15 @@ MIN_MET = 50.0  # GeV
 MIN_LEPTONIC_W_PT = 150.0  # GeV, missing transverse momentum + muon pt
 MAX_CHI2 = 30.0
 
-# The skim sees columns as they are stored. Scale, resolution and unclustered momentum move jets by a few per cent and MET
-# by up to some 20 GeV, so that these thresholds lose no event of any variation that the baseline would keep.
+# The skim sees columns as they are stored. Corrections move MET by a few per cent of the momentum of all jets: in simulated
+# signal and top pairs, 12,000 events in 59 states, 7.6 % of HT was the most that separated a MET above 50 GeV from the
+# stored one (events with a muon). A fixed threshold loses events of hard jets: 40 GeV 1.3 %, 25 GeV 0.3 % of them.
 SKIM_MUON_PT, SKIM_MUON_ABSETA = 55.0, 2.4  # GeV; muons are not corrected
-SKIM_MET = 25.0  # GeV
-SKIM_JET_PT, SKIM_FAT_JET_PT = 30.0, 300.0  # GeV
+SKIM_MET_SHIFT = 0.1  # of HT
+SKIM_JET_PT, SKIM_FAT_JET_PT = (
+    20.0,
+    300.0,
+)  # GeV; of jets that become 50 and 400 GeV, the least were 25 and 349 GeV
 
 
 def skim(muon_pt: Any, muon_eta: Any, met_pt: Any, jet_pt: Any, fat_jet_pt: Any, *triggers: Any) -> Any:
@@ -63,7 +67,7 @@ def skim(muon_pt: Any, muon_eta: Any, met_pt: Any, jet_pt: Any, fat_jet_pt: Any,
     return {
         "trigger": any_trigger(*triggers),
         "muon": ak.any(muons, axis=1),
-        "MET > 25 GeV": met_pt > SKIM_MET,
+        "MET + HT / 10 > 50 GeV": met_pt + SKIM_MET_SHIFT * ak.sum(jet_pt, axis=1) > MIN_MET,
         "jets": (ak.sum(jet_pt > SKIM_JET_PT, axis=1) >= 2) | ak.any(fat_jet_pt > SKIM_FAT_JET_PT, axis=1),
     }
 

@@ -157,12 +157,12 @@ def test_a_top_jet_counts_as_a_jet_but_one_jet_is_needed_beside_it(make):
 
 
 def test_the_skim_takes_an_event_by_two_jets_or_a_fat_jet():
-    jets = ak.Array([[31.0, 31.0], [31.0], [31.0], [31.0, 31.0]])
+    # MET + HT / 10: 46 + 4.2 = 50.2, 48 + 2.1 = 50.1, 20 + 40 = 60, 45 + 4.2 = 49.2 GeV
     result = cuts.skim(
         ak.Array([[56.0], [56.0], [56.0], [54.0]]),
         ak.Array([[0.0], [0.0], [0.0], [0.0]]),
-        np.array([26.0, 26.0, 26.0, 24.0]),
-        jets,
+        np.array([46.0, 48.0, 20.0, 45.0]),
+        ak.Array([[21.0, 21.0], [21.0], [400.0], [21.0, 21.0]]),
         ak.Array([[], [301.0], [299.0], []]),
         np.array([True, False, False, False]),
         np.array([False, False, True, False]),
@@ -170,7 +170,7 @@ def test_the_skim_takes_an_event_by_two_jets_or_a_fat_jet():
     assert passed(result, 4) == {
         "trigger": [True, False, True, False],
         "muon": [True, True, True, False],
-        "MET > 25 GeV": [True, True, True, False],
+        "MET + HT / 10 > 50 GeV": [True, True, True, False],
         "jets": [True, True, False, True],
     }
 
