@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from intccms.analysis.results import DatasetSums
     from intccms.histograms import Candidates, Sums
     from intccms.schema import Config, Functor
-    from intccms.schema.selection import Channel, Observable
+    from intccms.schema.selection import Channel
     from intccms.systematics.plan import SystematicsPlan
     from intccms.systematics.tile import Rows
 
@@ -197,7 +197,7 @@ class _Filling:
             key = (channel.name, observable.name)
             if batch.is_first:
                 sums.histograms[key] = self._fill_nominal(axes, found)
-            self._fill_objects(observable, found, sums.histograms[key])
+            self._fill_objects(found, sums.histograms[key])
 
     def _fill_nominal(self, axes: Sequence[Any], found: Candidates) -> Sums:
         rows = np.flatnonzero(self._layers.origin < self._batch.n_events)
@@ -205,7 +205,7 @@ class _Filling:
         everything = len(rows) == len(self._layers)
         return fill_candidates(axes, found, block, self._of_weights, None if everything else rows)
 
-    def _fill_objects(self, observable: Observable, found: Candidates, sums: Sums) -> None:
+    def _fill_objects(self, found: Candidates, sums: Sums) -> None:
         if not self._of_objects:
             return
         shape, size = sums.sumw.shape, sums.sumw.size

@@ -13,8 +13,8 @@ import numpy as np
 
 from intccms.errors import FunctorError
 from intccms.histograms import Candidates, candidates
-from intccms.selection import named_masks, object_mask
 from intccms.schema import ObjVar
+from intccms.selection import named_masks, object_mask
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -16,7 +16,7 @@ from coffea.processor import ProcessorABC
 
 from intccms.analysis.batches import Batch
 from intccms.analysis.columns import Columns
-from intccms.analysis.layers import Layers, mask_objects
+from intccms.analysis.layers import mask_objects
 from intccms.analysis.results import DatasetSums
 from intccms.analysis.tiling import Tiling
 from intccms.errors import InputFileError

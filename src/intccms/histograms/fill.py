@@ -49,9 +49,9 @@ class Sums:
         self.sumw2 += other.sumw2
         self.entries += other.entries
         self.nan += other.nan
-        for name, (sumw, sumw2) in self.varied.items():
-            sumw += other.varied[name][0]
-            sumw2 += other.varied[name][1]
+        for name, own in self.varied.items():
+            for total, one in zip(own, other.varied[name], strict=True):
+                np.add(total, one, out=total)
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,8 @@ def to_datasets(
     facts
         Kept as ``metadata`` of each histogram.
     """
-    histograms, entries = {}, {}
+    histograms: dict[str, dict[str, Any]] = {}
+    entries: dict[str, dict[str, Any]] = {}
     for channel in channels:
         booked = _Book(channel, "dataset", list(datasets), _variations(channel, sums.values()), facts)
         for observable in channel.observables:
@@ -119,7 +120,8 @@ def merge_processes(
         Sets of members, each of which is made one source with up and down.
     """
     scales = {name: _as_scale(scale(name)) for names in processes.values() for name in names}
-    histograms, entries = {}, {}
+    histograms: dict[str, dict[str, Any]] = {}
+    entries: dict[str, dict[str, Any]] = {}
     for channel in channels:
         names = _variations(channel, sums.values())
         of_yields = [name for one in scales.values() for name in one.yields]

@@ -88,9 +88,13 @@ def is_isolated_2d(
     """
     left, right = _pairs(leptons, jets)
     eta, phi = (_flat(leptons[name]) for name in ("eta", "phi"))
-    lepton, jet = _three_momenta(leptons)[left], _three_momenta(jets)[right]
-    inside = delta_r(eta[left], phi[left], _flat(jets["eta"])[right], _flat(jets["phi"])[right]) < radius
-    jet = jet - np.where(inside[:, np.newaxis], lepton, 0.0)
+    apart = delta_r(eta[left], phi[left], _flat(jets["eta"])[right], _flat(jets["phi"])[right])
+    inside = apart < radius
+    # a jet that holds no lepton stays where it is, and fails none if it is farther than the limit
+    near = inside | (apart <= distance)
+    left, right, inside = left[near], right[near], inside[near]
+    lepton, jet = _three_momenta(leptons, left), _three_momenta(jets, right)
+    jet -= np.where(inside[:, np.newaxis], lepton, 0.0)
 
     transverse = np.hypot(jet[:, 0], jet[:, 1])
     hard = transverse > jet_pt
@@ -130,8 +134,8 @@ def _any_of(groups: Integers, length: int) -> Booleans:
     return found
 
 
-def _three_momenta(objects: Any) -> Floats:
-    pt, eta, phi = (_flat(objects[name]) for name in ("pt", "eta", "phi"))
+def _three_momenta(objects: Any, chosen: Integers) -> Floats:
+    pt, eta, phi = (_flat(objects[name])[chosen] for name in ("pt", "eta", "phi"))
     return np.stack([pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta)], axis=1)
 
 

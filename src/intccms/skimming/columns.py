@@ -251,7 +251,8 @@ class ColumnPlan:
                         {
                             use.column
                             for use in self.of_correction(one)
-                            if not use.optional and self._expand(use.column, available, is_data=dataset.is_data)[1]
+                            if not use.optional
+                            and self._expand(use.column, available, is_data=dataset.is_data)[1]
                         }
                     )
             lost = sorted(set.intersection(*lacking)) if lacking else []
@@ -264,7 +265,9 @@ class ColumnPlan:
                 if optional:
                     warnings.append(f"{text}{near} It changes nothing.")
                 else:
-                    lines.append(f"{text}{near} Correct the name, or restrict the correction with applies_to.")
+                    lines.append(
+                        f"{text}{near} Correct the name, or restrict the correction with applies_to."
+                    )
         if lines:
             raise ConfigError("\n".join(lines))
         return warnings

@@ -7,6 +7,7 @@ take their key in the variations of that one. The result is numbers, no events: 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,11 +16,10 @@ from intccms.systematics.evaluate import object_values, place_of, same_call, shi
 from intccms.systematics.states import Base, State, StateColumns
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Container, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from intccms.schema import ObjVar
     from intccms.schema.corrections import Correction
     from intccms.systematics.evaluate import Lookup
     from intccms.systematics.plan import Shift, SystematicsPlan
@@ -74,92 +74,94 @@ class _Step:
         self._batch = max(1, max_rows // max(1, len(states.base)))
         self._targets = correction.target or []
         self._size = states.base.size(correction.targets_collection)
+        self._uses = {column.collection for column in correction.columns()}
 
     def run(self) -> None:
-        states, before = self._states, self._states.nominal
-        changed = {
-            **self._of_earlier_variations(),
-            **self._of_own_sources(
-                [one for one in self._plan.shifts(self._correction) if not one.source.is_delta]
-            ),
+        plan, states = self._plan, self._states
+        own = plan.shifts(self._correction)
+        following = {
+            variation: shift
+            for variation, leader in plan.object_variations.items()
+            if leader is not self._correction
+            and (shift := plan.following(self._correction, variation)) is not None
         }
-        if self._changes_nominally:
-            columns = self._columns([{}], before)
-            states.nominal = {**before, **self._applied(self._values(None, columns), before)}
-        changed |= self._of_own_deltas()
+        changed = {
+            **self._of_earlier_variations(following),
+            **self._of_following(following),
+            **self._of_own_sources([one for one in own if not one.source.is_delta]),
+            **self._of_own_deltas([one for one in own if one.source.is_delta]),
+        }
         for variation, state in changed.items():
             states.varied[variation] = {**states.varied.get(variation, {}), **state}
+        states.nominal = self._after
+
+    @cached_property
+    def _after(self) -> State:
+        """The nominal state after the step."""
+        before = self._states.nominal
+        if not self._changes_nominally:
+            return before
+        return {**before, **self._applied(self._values(None, self._columns([before])), before)}
+
+    @cached_property
+    def _nominal_after(self) -> StateColumns:
+        return self._columns([self._after])
 
     @property
     def _changes_nominally(self) -> bool:
         one = self._correction
         return one.uses_payload or one.nominal_function is not None
 
-    def _of_earlier_variations(self) -> dict[str, State]:
+    def _of_earlier_variations(self, following: Container[str]) -> dict[str, State]:
         """Return what the step makes of the variations of earlier steps that touch what it uses."""
-        following = {
-            variation: shift
-            for variation in self._plan.object_variations
-            if (shift := self._plan.following(self._correction, variation)) is not None
-            and self._plan.object_variations[variation] is not self._correction
-        }
-        used = {column.collection for column in self._correction.columns()}
+        if not self._changes_nominally:
+            return {}
         touched = [
             variation
             for variation, state in self._states.varied.items()
-            if variation not in following and used & {target.collection for target in state}
+            if variation not in following and self._uses & {target.collection for target in state}
         ]
         found: dict[str, State] = {}
-        for names in self._batches(touched if self._changes_nominally else []):
+        for names in self._batches(touched):
             before = [self._state(name) for name in names]
-            whole = self._values(None, self._columns(before, self._states.nominal), len(names))
+            whole = self._values(None, self._columns(before), len(names))
             for index, name in enumerate(names):
                 mine = slice(index * self._size, (index + 1) * self._size)
                 found[name] = self._applied([one[mine] for one in whole], self._full(before[index]))
-        for names in self._batches(list(following)):
-            found |= self._of_following(names, following)
         return found
 
-    def _of_following(self, names: Sequence[str], shifts: dict[str, Shift]) -> dict[str, State]:
-        before = [self._full(self._state(name)) for name in names]
+    def _of_following(self, shifts: Mapping[str, Shift]) -> dict[str, State]:
+        """Return what the step makes of variations of other corrections with which sources of this one vary."""
         found: dict[str, State] = {}
-        relative = [name for name in names if shifts[name].source.is_delta]
-        direct = [name for name in names if not shifts[name].source.is_delta]
-        columns = self._columns(before, self._states.nominal)
-        for name in direct:
-            index = names.index(name)
-            found[name] = self._applied(self._values(shifts[name], columns.part(index)), before[index])
-        if relative:
-            after = []
-            for name in relative:
-                index = names.index(name)
-                values = self._values(None, columns.part(index)) if self._changes_nominally else None
-                after.append(
-                    before[index] | (self._applied(values, before[index]) if values is not None else {})
-                )
-            later = self._columns(after, self._states.nominal)
-            for index, name in enumerate(relative):
-                delta = self._values(shifts[name], later.part(index))
-                found[name] = self._shifted(delta, shifts[name], after[index])
+        last: tuple[Shift, list[NDArray[Any]]] | None = None
+        for name, shift in shifts.items():
+            before = self._full(self._state(name))
+            if not shift.source.is_delta:
+                found[name] = self._applied(self._values(shift, self._columns([before])), before)
+            elif self._uses & {target.collection for target in self._state(name)}:
+                after = before
+                if self._changes_nominally:
+                    after = before | self._applied(self._values(None, self._columns([before])), before)
+                found[name] = self._shifted(self._values(shift, self._columns([after])), shift, after)
+            else:  # nothing that the step looks at differs from nominal
+                if last is None or not same_call(self._correction, last[0], shift):
+                    last = (shift, self._values(shift, self._nominal_after))
+                found[name] = self._shifted(last[1], shift, self._after)
         return found
 
     def _of_own_sources(self, shifts: Sequence[Shift]) -> dict[str, State]:
         before = self._states.nominal
-        columns = self._columns([{}], before)
+        columns = self._columns([before])
         return {shift.variation: self._applied(self._values(shift, columns), before) for shift in shifts}
 
-    def _of_own_deltas(self) -> dict[str, State]:
+    def _of_own_deltas(self, shifts: Sequence[Shift]) -> dict[str, State]:
         """Return the relative shifts of the nominal result; up and down of one source are one evaluation."""
-        after = self._states.nominal
-        columns = self._columns([{}], after)
         found: dict[str, State] = {}
         last: tuple[Shift, list[NDArray[Any]]] | None = None
-        for shift in self._plan.shifts(self._correction):
-            if not shift.source.is_delta:
-                continue
+        for shift in shifts:
             if last is None or not same_call(self._correction, last[0], shift):
-                last = (shift, self._values(shift, columns))
-            found[shift.variation] = self._shifted(last[1], shift, after)
+                last = (shift, self._values(shift, self._nominal_after))
+            found[shift.variation] = self._shifted(last[1], shift, self._after)
         return found
 
     def _state(self, variation: str) -> State:
@@ -168,8 +170,8 @@ class _Step:
     def _full(self, state: State) -> State:
         return {**self._states.nominal, **state}
 
-    def _columns(self, states: Sequence[State], nominal: State) -> StateColumns:
-        return StateColumns(self._states.base, states, nominal)
+    def _columns(self, states: Sequence[State]) -> StateColumns:
+        return StateColumns(self._states.base, states, self._states.nominal)
 
     def _values(self, shift: Shift | None, columns: Lookup, times: int = 1) -> list[NDArray[Any]]:
         where = place_of(self._correction, shift, self._plan.dataset.year)

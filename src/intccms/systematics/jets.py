@@ -5,6 +5,7 @@ Apply a factor to ``Jet_pt`` and ``Jet_mass`` alike. MET follows in `intccms.sys
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from intccms.errors import ConfigError
 from intccms.systematics.jagged import counts, flat, jagged, parents, per_event, positions
 from intccms.systematics.named_inputs import Evaluator, evaluate
 from intccms.systematics.random import hashed, normal
+from intccms.systematics.repeats import period
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -163,50 +165,96 @@ def jer_factor(
     ``PhysicsTools/PatUtils/interface/SmearedJetProducerT.h``, which matches by distance instead of by index.
     """
     sizes = counts(pt)
-    events = parents(sizes)
-    jet_pt, jet_eta = flat(pt), flat(eta)
-    good = jet_pt > 0
-    inputs = {"JetEta": jet_eta, "JetPt": np.where(good, jet_pt, 1.0)}
-    sigma = evaluate(resolution, **inputs, Rho=per_event(rho)[events])
-    sf = evaluate(scale_factor, **inputs, systematic=key)
-    matched_pt = _matched_pt(
-        jet_pt,
-        jet_eta,
-        flat(phi),
-        flat(gen_index, np.int64),
-        (counts(gen_pt), flat(gen_pt), flat(gen_eta), flat(gen_phi)),
-        events,
+    jet_pt = flat(pt)
+    identity = [per_event(one, np.uint64) for one in (run, luminosity_block, event)]
+    once, times = _first_copy(identity, sizes, (flat(eta), flat(phi), flat(gen_index, np.int64)))
+    jets = _Smeared.of(
+        sizes[:once],
+        tuple(flat(one[:once]) for one in (eta, phi)),
+        flat(gen_index[:once], np.int64),
+        (counts(gen_pt[:once]), flat(gen_pt[:once]), flat(gen_eta[:once]), flat(gen_phi[:once])),
+        [one[:once] for one in identity],
         radius / 2,
-        MATCHING_SIGMAS * sigma * jet_pt,
     )
-    seeds = hashed(*(per_event(one, np.uint64) for one in (run, luminosity_block, event)))
-    loose = np.isnan(matched_pt)
-    deviates = normal(seeds[events[loose]] ^ positions(sizes)[loose].astype(np.uint64))
-    shift = np.zeros_like(jet_pt)
-    np.divide((sf - 1.0) * (jet_pt - matched_pt), jet_pt, out=shift, where=good & ~loose)
-    shift[loose] = deviates * sigma[loose] * np.sqrt(np.maximum(sf[loose] ** 2 - 1.0, 0.0))
-    factor = _with_positive_energy(1.0 + shift, jet_pt * np.cosh(jet_eta))
+    jet_eta, near_pt, deviates = (np.tile(one, times) for one in (jets.eta, jets.near_pt, jets.deviates))
+    good = jet_pt > 0
+    usable = np.where(good, jet_pt, 1.0)
+    sigma = evaluate(resolution, JetEta=jet_eta, JetPt=usable, Rho=per_event(rho)[parents(sizes)])
+    if any(one.name == "JetPt" for one in scale_factor.inputs):
+        sf = evaluate(scale_factor, JetEta=jet_eta, JetPt=usable, systematic=key)
+    else:
+        sf = np.tile(evaluate(scale_factor, JetEta=jets.eta, systematic=key), times)
+    difference = jet_pt - near_pt  # NaN where there is no generated jet near enough
+    matched = np.abs(difference) < MATCHING_SIGMAS * sigma * jet_pt
+    shift = deviates * sigma * np.sqrt(np.maximum(sf * sf - 1.0, 0.0))
+    np.divide((sf - 1.0) * difference, jet_pt, out=shift, where=good & matched)
+    factor = _with_positive_energy(1.0 + shift, jet_pt * np.tile(np.cosh(jets.eta), times))
     return jagged(np.where(good & np.isfinite(factor), factor, 1.0), sizes)
 
 
-def _matched_pt(
-    pt: NDArray[np.float64],
+@dataclass(frozen=True)
+class _Smeared:
+    """What the smearing of jets depends on besides their momenta; flat, one entry per jet."""
+
+    eta: NDArray[np.float64]
+    near_pt: NDArray[np.float64]
+    """pt [GeV] of the generated jet that is near enough, NaN if there is none."""
+    deviates: NDArray[np.float64]
+    """Normal deviates."""
+
+    @classmethod
+    def of(
+        cls,
+        sizes: NDArray[np.int64],
+        directions: tuple[NDArray[np.float64], ...],
+        index: NDArray[np.int64],
+        generated: tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]],
+        identity: list[NDArray[np.uint64]],
+        max_distance: float,
+    ) -> _Smeared:
+        """Return them for jets with eta and phi, the position of their generated jets, and their events' numbers."""
+        events = parents(sizes)
+        eta, phi = directions
+        near_pt = _near_pt(eta, phi, index, generated, events, max_distance)
+        seeds = hashed(*identity)
+        return cls(eta, near_pt, normal(seeds[events] ^ positions(sizes).astype(np.uint64)))
+
+
+def _first_copy(
+    identity: list[NDArray[np.uint64]], sizes: NDArray[np.int64], columns: tuple[NDArray[Any], ...]
+) -> tuple[int, int]:
+    """Return how many events there are before the same ones come again, and how often they come.
+
+    In a tile of variations, events come again with other momenta; jets are in the same order in all of them.
+    """
+    n_events = len(sizes)
+    once = period(identity) if n_events else 0
+    if once in {0, n_events}:
+        return n_events, 1
+    times = n_events // once
+    copies = [
+        sizes.reshape(times, once),
+        *(column.reshape(times, -1) for column in columns if len(column) % times == 0),
+    ]
+    same = len(copies) == 1 + len(columns) and all((one == one[0]).all() for one in copies)
+    return (once, times) if same else (n_events, 1)
+
+
+def _near_pt(
     eta: NDArray[np.float64],
     phi: NDArray[np.float64],
     index: NDArray[np.int64],
     generated: tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]],
     events: NDArray[np.int64],
     max_distance: float,
-    max_difference: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Return the pt [GeV] of the matched generated jets, NaN for jets without one."""
+    """Return the pt [GeV] of the generated jets with an index, NaN where there is none or it is too far away."""
     sizes, gen_pt, gen_eta, gen_phi = generated
-    result = np.full_like(pt, np.nan)
+    result = np.full_like(eta, np.nan)
     some = np.flatnonzero((index >= 0) & (index < sizes[events]))
     at = (np.cumsum(sizes) - sizes)[events[some]] + index[some]
     delta_phi = (phi[some] - gen_phi[at] + np.pi) % (2 * np.pi) - np.pi
     near = np.hypot(eta[some] - gen_eta[at], delta_phi) < max_distance
-    near &= np.abs(pt[some] - gen_pt[at]) < max_difference[some]
     result[some[near]] = gen_pt[at[near]]
     return result
 

@@ -25,7 +25,6 @@ __all__ = ["stored_met", "type1_met", "unclustered_met"]
 MIN_JET_PT = 15.0  # GeV, corrected and without muons; CMSSW, patPFMetT1: type1JetPtThreshold
 MAX_EM_FRACTION = 0.9  # CMSSW, patPFMetT1: skipEMfractionThreshold
 
-_soft_jets = Repeats()
 """There are many of them, and they are the same in all variations of jets, whose calibration would cost most."""
 
 type Vectors = tuple[NDArray[np.float64], NDArray[np.float64]]
@@ -103,56 +102,76 @@ def type1_met(
     (2019) P07004, section 4. The direction of the subtracted muons is taken as that of the jet.
     """
     density, runs = per_event(rho), per_event(run)
-    hard = _Jets.of(
-        jet_eta, jet_phi, jet_area, jet_muon_factor, flat(jet_pt_as_read) * (1.0 - flat(jet_raw_factor))
-    )
-    soft = _Jets.of(low_eta, low_phi, low_area, low_muon_factor, flat(low_raw_pt))
-    inputs = (soft.raw_pt, soft.eta, soft.phi, soft.area, density[soft.events], runs[soft.events])
-    calibrated = _soft_jets.compute(corrected_pt, inputs, compound)
+    raw = flat(jet_pt_as_read) * (1.0 - flat(jet_raw_factor))
+    hard = _Jets.of(jet_eta, jet_phi, jet_area, jet_muon_factor, raw, density, runs)
+    soft = _Jets.of(low_eta, low_phi, low_area, low_muon_factor, flat(low_raw_pt), density, runs)
+    calibrated = _soft_calibrated.compute(corrected_pt, soft.inputs, compound)
     if shift is not None and (sign := direction(key, "type1_met")):
-        calibrated = calibrated * (1.0 + sign * evaluate(shift, JetEta=soft.eta, JetPt=calibrated))
+        calibrated = calibrated * (
+            1.0 + sign * _shifts.compute(_relative_shift, (soft.eta, calibrated), shift)
+        )
     hadronic = flat(jet_charged_em) + flat(jet_neutral_em) < MAX_EM_FRACTION
-    hard_x, hard_y = hard.changes(flat(jet_pt), hadronic, l1, density, runs)
-    soft_x, soft_y = soft.changes(calibrated, np.True_, l1, density, runs)
+    hard_x, hard_y = hard.changes(flat(jet_pt), hadronic, _hard_offset.compute(corrected_pt, hard.inputs, l1))
+    soft_x, soft_y = soft.changes(calibrated, np.True_, _soft_offset.compute(corrected_pt, soft.inputs, l1))
     x, y = _cartesian(raw_pt, raw_phi)
     return _polar(x - hard_x - soft_x, y - hard_y - soft_y)
+
+
+# what does not differ between variations is computed for the first of them
+_soft_calibrated, _soft_offset, _hard_offset, _shifts = Repeats(), Repeats(), Repeats(), Repeats()
+
+
+def _relative_shift(
+    eta: NDArray[np.float64], pt: NDArray[np.float64], shift: Evaluator
+) -> NDArray[np.float64]:
+    return evaluate(shift, JetEta=eta, JetPt=pt)
 
 
 @dataclass(frozen=True)
 class _Jets:
     """Flat columns of jets, shape ``(n_jets,)``, and the position of each one's event."""
 
-    eta: NDArray[np.float64]
-    phi: NDArray[np.float64]
-    area: NDArray[np.float64]
-    muon_factor: NDArray[np.float64]
-    raw_pt: NDArray[np.float64]
+    inputs: tuple[NDArray[np.float64], ...]
+    """Raw pt, eta, phi, area, rho and run, as calibrations take them."""
+    rest: NDArray[np.float64]
+    """Fraction of the raw momentum that muons do not carry."""
     events: NDArray[np.int64]
+    n_events: int
 
     @classmethod
-    def of(cls, eta: Any, phi: Any, area: Any, muon_factor: Any, raw_pt: NDArray[np.float64]) -> _Jets:
-        """Return the jets of jagged columns, and of their raw pt, which is flat already."""
-        return cls(flat(eta), flat(phi), flat(area), flat(muon_factor), raw_pt, parents(counts(eta)))
+    def of(
+        cls,
+        eta: Any,
+        phi: Any,
+        area: Any,
+        muon_factor: Any,
+        raw_pt: NDArray[np.float64],
+        rho: NDArray[np.float64],
+        run: NDArray[np.float64],
+    ) -> _Jets:
+        """Return the jets of jagged columns; the raw pt is flat already, and rho and run are per event."""
+        events = parents(counts(eta))
+        inputs = (raw_pt, flat(eta), flat(phi), flat(area), rho[events], run[events])
+        return cls(inputs, 1.0 - flat(muon_factor), events, len(rho))
+
+    @property
+    def eta(self) -> NDArray[np.float64]:
+        """Pseudorapidity."""
+        return self.inputs[1]
 
     def changes(
         self,
         pt: NDArray[np.float64],
         allowed: NDArray[np.bool_] | np.bool_,
-        l1: Evaluator,
-        rho: NDArray[np.float64],
-        run: NDArray[np.float64],
+        offset_corrected: NDArray[np.float64],
     ) -> Vectors:
         """Return the momentum [GeV] that the corrections beyond L1 add in each event, x and y."""
-        rest = 1.0 - self.muon_factor
-        used = np.flatnonzero(allowed & (pt * rest > MIN_JET_PT))
-        events, phi, raw_pt = self.events[used], self.phi[used], self.raw_pt[used]
-        offset_corrected = corrected_pt(
-            raw_pt, self.eta[used], phi, self.area[used], rho[events], run[events], l1
-        )
-        change = (pt[used] - offset_corrected) * rest[used]
+        used = np.flatnonzero(allowed & (pt * self.rest > MIN_JET_PT))
+        events, phi = self.events[used], self.inputs[2][used]
+        change = (pt[used] - offset_corrected[used]) * self.rest[used]
         return (
-            event_sums(change * np.cos(phi), events, len(rho)),
-            event_sums(change * np.sin(phi), events, len(rho)),
+            event_sums(change * np.cos(phi), events, self.n_events),
+            event_sums(change * np.sin(phi), events, self.n_events),
         )
 
 

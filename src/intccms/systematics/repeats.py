@@ -6,7 +6,7 @@ What is given back is what computing anew would give, to the bit: the objects ar
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -56,7 +56,7 @@ class Repeats(threading.local):
         return np.tile(self._last[2], length // once)
 
 
-def period(columns: Sequence[NDArray[np.float64]]) -> int:
+def period(columns: Sequence[NDArray[Any]]) -> int:
     """Return after how many entries the columns repeat to their end; their length if they do not.
 
     Only the first place where the first entry comes again is tried; in a tile of different events it is the right one.

@@ -64,8 +64,17 @@ class Base:
             # depend on what stands beside it
             self.as_read[target] = flat.astype(np.float64)
 
+        self._kept: dict[ObjVar, Any] = {}
+
     def __len__(self) -> int:
         return len(self.columns)
+
+    def column(self, column: ObjVar, where: str) -> Any:
+        """Return a column as it was read; fields in one piece, since every variation goes through them again."""
+        if column not in self._kept:
+            values = self.columns.declared(column, where)
+            self._kept[column] = values if values.fields else ak.to_packed(values)
+        return self._kept[column]
 
     def size(self, collection: str) -> int:
         """Return the number of objects of a collection that has targets."""
@@ -128,21 +137,21 @@ class StateColumns:
             self._kept[column] = self._look_up(column, where)
         return self._kept[column]
 
-    def part(self, index: int) -> Part:
+    def of_state(self, index: int) -> StateColumns:
         """Return the columns of one of the states."""
-        return Part(self, index * len(self._base), len(self._base))
+        return StateColumns(self._base, [self._states[index]], self._nominal)
 
     def _look_up(self, column: ObjVar, where: str) -> Any:
         base = self._base
         as_read = is_as_read(column, base.targets)
         if as_read is not None:
-            return self._repeated(base.columns.declared(as_read, where))
+            return self._repeated(base.column(as_read, where))
         if column in base.targets:
             return self._of_target(column)
         if column == ObjVar("event"):
             message = f"{where}: a correction cannot use whole events. Name the columns that it uses."
             raise FunctorError(message)
-        values = self._repeated(base.columns.declared(column, where))
+        values = self._repeated(base.column(column, where))
         if column.field is None:
             for target in sorted(base.targets):
                 if target.collection == column.collection:

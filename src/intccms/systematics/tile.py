@@ -125,7 +125,7 @@ class Tile:
         return self._view.given_to(linked)
 
     def _select(self, mask: Any) -> Tile:
-        selected = Tile(
+        return Tile(
             self._beneath,
             self.events[mask],
             {name: objects[mask] for name, objects in self._collections.items()},
@@ -134,7 +134,6 @@ class Tile:
             self._view,
             self._origin[mask],
         )
-        return selected
 
     def whole_events(self) -> Any:
         """Return all rows as one array of records, as a functor of whole events gets them."""

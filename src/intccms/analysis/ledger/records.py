@@ -270,7 +270,7 @@ def decode(content: bytes, name: str, channels: Mapping[str, Any] | None = None)
         raise DamagedRecordError(message)
     position, found = 4 + length, {}
     for channel, one in header["channels"].items():
-        kinds = [
+        kinds: list[tuple[np.dtype[Any], int]] = [
             (np.dtype("<u4"), one["bins"]),
             (np.dtype("<f8"), one["bins"]),
             (np.dtype("<f8"), one["bins"]),
