@@ -55,29 +55,29 @@ def reconstruct_top_pair(muons: Any, met_pt: Any, met_phi: Any, jets: Any, top_j
     leptonic, leptonic_chi2 = _leptonic_tops(muon, neutrinos, candidates)
     hadronic, hadronic_chi2 = _hadronic_tops(candidates, leading_momenta(top_jets, 1))
 
-    total = leptonic_chi2[:, :, np.newaxis] + hadronic_chi2[:, np.newaxis, :] + _OVERLAP
-    best = np.argmin(total.reshape(len(total), -1), axis=1)
-    events, jet, group = np.arange(len(total)), best // total.shape[2], best % total.shape[2]
-    chi2 = total[events, jet, group]
+    total = leptonic_chi2[:, np.newaxis] + hadronic_chi2[np.newaxis] + _OVERLAP[..., np.newaxis]
+    best = np.argmin(total.reshape(-1, total.shape[2]), axis=0)
+    jet, group, events = best // total.shape[1], best % total.shape[1], np.arange(total.shape[2])
+    chi2 = total[jet, group, events]
     found = np.isfinite(chi2)
-    mass = mass_of(leptonic[events, jet] + hadronic[events, group])
+    mass = mass_of(leptonic[:, jet, events] + hadronic[:, group, events])
     return ak.mask(mass, found), ak.mask(chi2, found)
 
 
 def _leptonic_tops(muon: Floats, neutrinos: Floats, jets: Floats) -> tuple[Floats, Floats]:
     """Return momentum and chi2 of the leptonic top quark with each jet, for the better of the two neutrinos."""
-    both = (muon[:, np.newaxis] + neutrinos)[:, np.newaxis] + jets[:, :, np.newaxis]
+    bosons = muon[:, np.newaxis] + neutrinos
+    both = bosons[:, np.newaxis] + jets[:, :, np.newaxis]
     chi2 = _chi2(both, LEPTONIC_TOP)
-    better = np.argmin(chi2, axis=2)[..., np.newaxis]
-    momenta = np.take_along_axis(both, better[..., np.newaxis], axis=2)[:, :, 0]
-    return momenta, np.take_along_axis(chi2, better, axis=2)[:, :, 0]
+    is_first = chi2[:, 0] <= chi2[:, 1]
+    return np.where(is_first, both[:, :, 0], both[:, :, 1]), np.where(is_first, chi2[:, 0], chi2[:, 1])
 
 
 def _hadronic_tops(jets: Floats, top_jet: Floats) -> tuple[Floats, Floats]:
     """Return momentum and chi2 of every hadronic top quark: sets of jets, and the top jet last."""
     sets = subset_sums(jets)
-    chi2 = np.concatenate([_chi2(sets, HADRONIC_TOP), _chi2(top_jet, TOP_JET)], axis=1)
-    chi2[np.isfinite(chi2[:, -1]), :-1] = np.inf  # a top jet is the top quark
+    chi2 = np.concatenate([_chi2(sets, HADRONIC_TOP), _chi2(top_jet, TOP_JET)])
+    chi2[:-1, np.isfinite(chi2[-1])] = np.inf  # a top jet is the top quark
     return np.concatenate([sets, top_jet], axis=1), chi2
 
 

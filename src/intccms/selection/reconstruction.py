@@ -1,7 +1,8 @@
 """Pieces that reconstruct heavy particles: momenta as plain arrays, the neutrino of a W boson, sums of jets.
 
-Momenta are NumPy arrays whose last axis is (E, px, py, pz) [GeV] in double precision; NaN stands for a particle that
-the event does not have. Which pieces make which particle is the analysis's choice.
+Momenta are NumPy arrays of shape ``(4, ..., n_events)``: (E, px, py, pz) [GeV] in double precision, then objects or
+hypotheses, and events last, so that arithmetic runs along contiguous memory. NaN stands for a particle that the event
+does not have. Which pieces make which particle is the analysis's choice.
 """
 
 from __future__ import annotations
@@ -35,11 +36,11 @@ def leading_momenta(objects: Any, number: int) -> Floats:
     Returns
     -------
     numpy.ndarray
-        Shape ``(n_events, number, 4)``; NaN in the places of missing objects.
+        Shape ``(4, number, n_events)``; NaN in the places of missing objects.
     """
     pt, eta, phi, mass = (_padded(objects[name], number) for name in ("pt", "eta", "phi", "mass"))
     x, y, z = pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta)
-    return np.stack([np.sqrt(x * x + y * y + z * z + mass * mass), x, y, z], axis=-1)
+    return np.stack([np.sqrt(x * x + y * y + z * z + mass * mass), x, y, z])
 
 
 def mass_of(momenta: Floats) -> Floats:
@@ -48,16 +49,20 @@ def mass_of(momenta: Floats) -> Floats:
     Parameters
     ----------
     momenta
-        Shape ``(..., 4)``.
+        Shape ``(4, ...)``.
 
     Returns
     -------
     numpy.ndarray
         Shape ``(...)``.
     """
-    energy, x, y, z = np.moveaxis(momenta, -1, 0)
-    squared: Floats = np.maximum(energy * energy - x * x - y * y - z * z, 0.0)
-    return np.sqrt(squared)
+    energy, x, y, z = momenta
+    squared = np.asarray(energy * energy)
+    for component in (x, y, z):
+        squared -= component * component
+    np.maximum(squared, 0.0, out=squared)
+    result: Floats = np.sqrt(squared)
+    return result
 
 
 def neutrino_momenta(lepton: Floats, met_pt: Any, met_phi: Any, w_mass: float = W_MASS) -> Floats:
@@ -70,7 +75,7 @@ def neutrino_momenta(lepton: Floats, met_pt: Any, met_phi: Any, w_mass: float = 
     Parameters
     ----------
     lepton
-        Its momentum, shape ``(n_events, 4)``.
+        Its momentum, shape ``(4, n_events)``.
     met_pt, met_phi
         Missing transverse momentum [GeV, rad], shape ``(n_events,)``.
     w_mass
@@ -79,19 +84,16 @@ def neutrino_momenta(lepton: Floats, met_pt: Any, met_phi: Any, w_mass: float = 
     Returns
     -------
     numpy.ndarray
-        Shape ``(n_events, 2, 4)``, the solution with the larger ``pz`` first.
+        Shape ``(4, 2, n_events)``, the solution with the larger ``pz`` first.
     """
     pt, phi = (np.asarray(values, dtype=np.float64) for values in (met_pt, met_phi))
     x, y = pt * np.cos(phi), pt * np.sin(phi)
-    energy, lepton_x, lepton_y, lepton_z = np.moveaxis(lepton, -1, 0)
+    energy, lepton_x, lepton_y, lepton_z = lepton
     product = (w_mass**2 - mass_of(lepton) ** 2) / 2 + lepton_x * x + lepton_y * y
     scale = energy**2 - lepton_z**2
     root = energy * np.sqrt(np.maximum(product**2 - scale * pt**2, 0.0))
-    solutions = []
-    for signed in (root, -root):
-        z = (product * lepton_z + signed) / scale
-        solutions.append(np.stack([np.hypot(pt, z), x, y, z], axis=-1))
-    return np.stack(solutions, axis=1)
+    z = np.stack([product * lepton_z + root, product * lepton_z - root]) / scale
+    return np.stack([np.hypot(pt, z), *(np.broadcast_to(one, z.shape) for one in (x, y)), z])
 
 
 def subset_members(number: int) -> NDArray[np.bool_]:
@@ -107,18 +109,24 @@ def subset_sums(momenta: Floats) -> Floats:
     Parameters
     ----------
     momenta
-        Shape ``(n_events, number, 4)``.
+        Shape ``(4, number, n_events)``.
 
     Returns
     -------
     numpy.ndarray
-        Shape ``(n_events, 2**number - 1, 4)``, in the order of `subset_members`; NaN if one of a subset is missing.
+        Shape ``(4, 2**number - 1, n_events)``, in the order of `subset_members`; NaN if one of a subset is missing.
     """
-    members = subset_members(momenta.shape[1])
-    sums = [np.sum(momenta[:, chosen], axis=1) for chosen in members]
-    return np.stack(sums, axis=1)
+    number = momenta.shape[1]
+    sums = np.empty((4, 2**number - 1, momenta.shape[2]))
+    for subset in range(1, 2**number):
+        last = subset.bit_length() - 1
+        rest = subset - (1 << last)
+        particle = momenta[:, last]
+        sums[:, subset - 1] = particle if rest == 0 else sums[:, rest - 1] + particle
+    return sums
 
 
 def _padded(values: Any, number: int) -> Floats:
     padded = ak.pad_none(ak.values_astype(values, np.float64), number, axis=1, clip=True)
-    return np.asarray(ak.to_numpy(ak.fill_none(padded, np.nan)), dtype=np.float64)
+    values = np.asarray(ak.to_numpy(ak.fill_none(padded, np.nan)), dtype=np.float64)
+    return np.ascontiguousarray(values.T)

@@ -71,7 +71,7 @@ class _Step:
         self, plan: SystematicsPlan, correction: Correction, states: ObjectStates, max_rows: int
     ) -> None:
         self._plan, self._correction, self._states = plan, correction, states
-        self._batch = max(1, max_rows // max(1, len(states.base)))
+        self._batch = max(1, max_rows // max(1, len(states.base)) - 1)
         self._targets = correction.target or []
         self._size = states.base.size(correction.targets_collection)
         self._uses = {column.collection for column in correction.columns()}
@@ -123,11 +123,16 @@ class _Step:
         ]
         found: dict[str, State] = {}
         for names in self._batches(touched):
-            before = [self._state(name) for name in names]
-            whole = self._values(None, self._columns(before), len(names))
-            for index, name in enumerate(names):
+            # nominal comes first, so that functions can tell which objects a variation leaves as they are
+            before: list[State] = [{}, *(self._state(name) for name in names)]
+            whole = self._values(None, self._columns(before), len(before))
+            for index, name in enumerate(["", *names]):
                 mine = slice(index * self._size, (index + 1) * self._size)
-                found[name] = self._applied([one[mine] for one in whole], self._full(before[index]))
+                after = self._applied([one[mine] for one in whole], self._full(before[index]))
+                if name:
+                    found[name] = after
+                else:
+                    self._after = {**self._states.nominal, **after}
         return found
 
     def _of_following(self, shifts: Mapping[str, Shift]) -> dict[str, State]:

@@ -156,8 +156,7 @@ def _result(correction: Correction, shift: Shift | None, columns: Lookup, where:
         ]
         result = _value(correction, shift, filled, where)
     except PayloadError as exc:
-        message = f"{where}: {exc}"
-        raise PayloadError(message) from exc
+        raise type(exc)(f"{where}: {exc}") from exc  # one that cannot be opened ends the run
     return result if transform_out is None else call(transform_out, [result], {}, where)
 
 

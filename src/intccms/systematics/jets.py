@@ -179,7 +179,7 @@ def jer_factor(
     jet_eta, near_pt, deviates = (np.tile(one, times) for one in (jets.eta, jets.near_pt, jets.deviates))
     good = jet_pt > 0
     usable = np.where(good, jet_pt, 1.0)
-    sigma = evaluate(resolution, JetEta=jet_eta, JetPt=usable, Rho=per_event(rho)[parents(sizes)])
+    sigma = _resolution(resolution, jet_eta, usable, per_event(rho)[parents(sizes)], times)
     if any(one.name == "JetPt" for one in scale_factor.inputs):
         sf = evaluate(scale_factor, JetEta=jet_eta, JetPt=usable, systematic=key)
     else:
@@ -190,6 +190,23 @@ def jer_factor(
     np.divide((sf - 1.0) * difference, jet_pt, out=shift, where=good & matched)
     factor = _with_positive_energy(1.0 + shift, jet_pt * np.tile(np.cosh(jets.eta), times))
     return jagged(np.where(good & np.isfinite(factor), factor, 1.0), sizes)
+
+
+def _resolution(
+    payload: Evaluator,
+    eta: NDArray[np.float64],
+    pt: NDArray[np.float64],
+    rho: NDArray[np.float64],
+    times: int,
+) -> NDArray[np.float64]:
+    """Return the relative resolution; jets of later copies that have the pt of the first one are not evaluated again."""
+    once = len(pt) // times
+    first = evaluate(payload, JetEta=eta[:once], JetPt=pt[:once], Rho=rho[:once])
+    sigma = np.tile(first, times)
+    changed = np.flatnonzero(pt != np.tile(pt[:once], times))
+    if len(changed):
+        sigma[changed] = evaluate(payload, JetEta=eta[changed], JetPt=pt[changed], Rho=rho[changed])
+    return sigma
 
 
 @dataclass(frozen=True)

@@ -7,23 +7,39 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from intccms.errors import PayloadError
 from intccms.schema.base import ObjVar, Payload, Sys, WorkerEval
 from intccms.schema.explain import did_you_mean
 from intccms.systematics.payload_arrays import Input, listing
 from intccms.systematics.payload_refusals import known_keys
-from intccms.systematics.payloads import Evaluator, open_payload
+from intccms.systematics.payloads import open_payload
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from intccms.schema.corrections import Correction, UncertaintySource
 
-__all__ = ["check_correction", "missing_files"]
+__all__ = ["Inputs", "check_correction", "missing_files"]
 
 _MOST_SOURCES = 3
+
+
+class Inputs(Protocol):
+    """What a correction of a payload takes, as an `Evaluator` and a `Described` tell."""
+
+    file: str
+    key: str
+    inputs: tuple[Input, ...]
+
+    def choices(self, name: str) -> tuple[str | int, ...] | None:
+        """Return the keys that an input may have, None if that cannot be told."""
+        ...
+
+    def limits(self, name: str) -> tuple[float, float] | None:
+        """Return the range of an input, None if there is none."""
+        ...
 
 
 def missing_files(payloads: Iterable[Payload]) -> list[str]:
@@ -39,7 +55,9 @@ def _is_there(file: str) -> bool:
     return True
 
 
-def check_correction(correction: Correction, where: str) -> list[str]:
+def check_correction(
+    correction: Correction, where: str, opened: Callable[[Payload], Inputs] = open_payload
+) -> list[str]:
     """Return what would certainly fail, or be wrong, when the payloads of a correction are evaluated.
 
     Parameters
@@ -48,6 +66,8 @@ def check_correction(correction: Correction, where: str) -> list[str]:
         A correction of any type; those without payload have no problems here.
     where
         In which list it stands, such as ``corrections of 2017``.
+    opened
+        Opens payloads, as they are evaluated or (`Documents`) only described.
 
     Returns
     -------
@@ -57,7 +77,7 @@ def check_correction(correction: Correction, where: str) -> list[str]:
         constants, as far as the payload tells which it takes.
     """
     found: dict[str, list[str]] = {}
-    for subject, problem in _problems(correction):
+    for subject, problem in _problems(correction, opened):
         subjects = found.setdefault(problem, [])
         if subject not in subjects:
             subjects.append(subject)
@@ -87,18 +107,18 @@ class _Use:
     """What stands in the place of SYS, one after the other."""
 
 
-def _problems(correction: Correction) -> Iterator[tuple[str, str]]:
+def _problems(correction: Correction, opened: Callable[[Payload], Inputs]) -> Iterator[tuple[str, str]]:
     """Yield problems with the name of the source that has them."""
     for use in _uses(correction):
         try:
-            evaluator = open_payload(use.payload)
+            evaluator = opened(use.payload)
             problems = list(_misfits(evaluator, use))
         except PayloadError as exc:
             problems = [str(exc)]
         yield from ((use.subject, problem) for problem in problems)
     for subject, payload in _payloads_among_arguments(correction):
         try:
-            open_payload(payload)
+            opened(payload)
         except PayloadError as exc:
             yield subject, str(exc)
 
@@ -130,7 +150,7 @@ def _payloads_among_arguments(correction: Correction) -> Iterator[tuple[str, Pay
         yield from ((subject, item) for item in args if isinstance(item, Payload))
 
 
-def _misfits(evaluator: Evaluator, use: _Use) -> Iterator[str]:
+def _misfits(evaluator: Inputs, use: _Use) -> Iterator[str]:
     """Yield why a payload cannot be called with arguments, or with some of the systematic keys."""
     inputs = evaluator.inputs
     what = f"{evaluator.key!r} of {evaluator.file}"
@@ -177,7 +197,7 @@ def _wrong_kind(item: Any, value: Any, one: Input) -> str:
     return f"the column {value}" if isinstance(value, ObjVar) else repr(value)
 
 
-def _outside(evaluator: Evaluator, item: Any, value: Any, one: Input, what: str) -> Iterator[str]:
+def _outside(evaluator: Inputs, item: Any, value: Any, one: Input, what: str) -> Iterator[str]:
     """Yield why a payload would refuse a key or a constant at an input."""
     if not isinstance(value, str | int | float):
         return

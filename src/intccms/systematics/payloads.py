@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, cast
 import correctionlib
 import numpy as np
 
-from intccms.errors import PayloadError
+from intccms.errors import PayloadError, PayloadFileError
 from intccms.schema.base import Payload
 from intccms.schema.explain import did_you_mean
 from intccms.systematics.payload_arrays import Input, flatten, listing
@@ -25,9 +25,9 @@ from intccms.systematics.payload_refusals import known_keys, refusals
 from intccms.systematics.payload_trees import Outline, outline
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-__all__ = ["Evaluator", "Input", "open_payload"]
+__all__ = ["Evaluator", "Input", "open_payload", "parsed", "state_of", "unknown_key"]
 
 _GZIP = b"\x1f\x8b"
 
@@ -47,7 +47,7 @@ def open_payload(payload: Payload) -> Evaluator:
 
     Raises
     ------
-    PayloadError
+    PayloadFileError
         If the file is not there, cannot be read or is no correctionlib file, or if it does not hold the correction.
     """
     file = _open_file(payload)
@@ -69,7 +69,7 @@ class Evaluator:
 
     Raises
     ------
-    PayloadError
+    PayloadFileError
         If the file does not hold the key.
     """
 
@@ -181,15 +181,20 @@ class _File:
             return self.corrections[payload.key]
         if payload.key in compound:
             return compound[payload.key]
-        names = [*simple, *compound]
-        near = did_you_mean(payload.key, names)
-        message = f"{payload.file} holds no correction {payload.key!r}.{near} It holds {len(names)}: {known_keys(names)}."
-        raise PayloadError(message)
+        raise unknown_key(payload, [*simple, *compound])
 
     def document(self) -> Mapping[str, Any]:
         """Read the JSON again; it is not kept, for its size."""
         document: Mapping[str, Any] = json.loads(_text(self.path))
         return document
+
+
+def unknown_key(payload: Payload, names: list[str]) -> PayloadFileError:
+    """Return the error for a correction that a file does not hold."""
+    near = did_you_mean(payload.key, names)
+    return PayloadFileError(
+        f"{payload.file} holds no correction {payload.key!r}.{near} It holds {len(names)}: {known_keys(names)}."
+    )
 
 
 _opened: dict[Path, _File] = {}
@@ -198,15 +203,7 @@ _opening = threading.Lock()
 
 def _open_file(payload: Payload) -> _File:
     path = Path(payload.file).absolute()
-    try:
-        stat = path.stat()
-    except OSError as exc:
-        message = (
-            f"there is no file {payload.file} ({exc.strerror or exc}). Check the path, "
-            "and whether its file system (CVMFS, EOS) is mounted here."
-        )
-        raise PayloadError(message) from exc
-    state = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+    state = state_of(path, payload)
     with _opening:
         known = _opened.get(path)
         if known is None or known.state != state:
@@ -214,9 +211,39 @@ def _open_file(payload: Payload) -> _File:
     return known
 
 
-def _read(path: Path, payload: Payload) -> correctionlib.CorrectionSet:
+def state_of(path: Path, payload: Payload) -> tuple[int, ...]:
+    """Return what tells whether a file has changed.
+
+    Raises
+    ------
+    PayloadFileError
+        If it is not there.
+    """
     try:
-        return correctionlib.CorrectionSet.from_string(_text(path))
+        stat = path.stat()
+    except OSError as exc:
+        message = (
+            f"there is no file {payload.file} ({exc.strerror or exc}). Check the path, "
+            "and whether its file system (CVMFS, EOS) is mounted here."
+        )
+        raise PayloadFileError(message) from exc
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
+
+
+def _read(path: Path, payload: Payload) -> correctionlib.CorrectionSet:
+    return parsed(path, payload, correctionlib.CorrectionSet.from_string)
+
+
+def parsed[T](path: Path, payload: Payload, parse: Callable[[str], T]) -> T:
+    """Return what a function makes of the text of a payload; its ValueError says "JSON parse error" if it is no JSON.
+
+    Raises
+    ------
+    PayloadFileError
+        If the file cannot be read, or the function raises.
+    """
+    try:
+        return parse(_text(path))
     except (EOFError, zlib.error, gzip.BadGzipFile) as exc:
         reason = f"cannot be uncompressed ({exc})"
         cause: Exception = exc
@@ -230,7 +257,7 @@ def _read(path: Path, payload: Payload) -> correctionlib.CorrectionSet:
         reason = f"is no correctionlib file, schema 2 ({exc})" if is_json else f"is not JSON ({exc})"
         cause = exc
     message = f"{payload.file} {reason}. A correction payload was expected, .json or .json.gz."
-    raise PayloadError(message) from cause
+    raise PayloadFileError(message) from cause
 
 
 def _text(path: Path) -> str:

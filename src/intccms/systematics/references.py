@@ -113,20 +113,17 @@ def rebuilt(
     counts
         Objects per row of the result; needed with `take`.
     """
-    flat = ak.to_layout(ak.flatten(collection, axis=1))
-    record = flat
-    while not record.is_record:
-        record = record.content
+    record = ak.to_layout(ak.flatten(collection, axis=1))
+    length = record.length if take is None else len(take)
+    index = take
+    while not record.is_record:  # one index for all fields, instead of one above another for each
+        own = np.asarray(record.index.data)
+        index, record = own if index is None else own[index], record.content
     names = list(dict.fromkeys([*record.fields, *fields]))
-    length = flat.length if take is None else len(take)
-    contents = []
-    for name in names:
-        if name in fields:
-            contents.append(ak.to_layout(fields[name]))
-        elif take is None:
-            contents.append(flat[name])
-        else:
-            contents.append(_taken(flat[name], take))
+    contents = [
+        ak.to_layout(fields[name]) if name in fields else _taken(record.content(name), index, length)
+        for name in names
+    ]
     if counts is None:
         counts = ak.to_numpy(ak.num(collection, axis=1))
     offsets = np.concatenate(([0], np.cumsum(counts)))
@@ -138,8 +135,10 @@ def rebuilt(
     return ak.Array(layout, behavior=collection.behavior, attrs=collection.attrs)
 
 
-def _taken(content: Any, take: NDArray[np.int64]) -> Any:
-    return ak.contents.IndexedArray.simplified(ak.index.Index64(take), content)
+def _taken(content: Any, index: NDArray[np.int64] | None, length: int) -> Any:
+    if index is None:
+        return content[:length]
+    return ak.contents.IndexedArray.simplified(ak.index.Index64(index), content)
 
 
 def falling_order(pt: NDArray[Any], offsets: NDArray[np.int64]) -> NDArray[np.int64] | None:
@@ -149,18 +148,23 @@ def falling_order(pt: NDArray[Any], offsets: NDArray[np.int64]) -> NDArray[np.in
     """
     if len(pt) < 2:
         return None
-    first = np.zeros(len(pt), dtype=bool)
-    first[offsets[:-1][offsets[:-1] < len(pt)]] = True
-    rises = np.flatnonzero((pt[1:] > pt[:-1]) & ~first[1:]) + 1
-    if not len(rises):
-        return None
-    rows = np.unique(np.searchsorted(offsets, rises, side="right") - 1)
-    sizes = offsets[rows + 1] - offsets[rows]
-    local = np.arange(int(sizes.sum())) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    positions = np.repeat(offsets[rows], sizes) + local
-    order = np.arange(len(pt))
-    order[positions] = positions[np.lexsort((-pt[positions], np.repeat(rows, sizes)))]
-    return order
+    follows = np.ones(len(pt), dtype=bool)  # whether an object has one before it in its row
+    follows[offsets[:-1][offsets[:-1] < len(pt)]] = False
+    values, order = pt, None
+    candidates = np.arange(1, len(pt))
+    # few objects are far from their place: neighbours change places until none has to
+    while True:
+        rises = candidates[(values[candidates] > values[candidates - 1]) & follows[candidates]]
+        if not len(rises):
+            return order
+        if order is None:
+            values, order = pt.copy(), np.arange(len(pt))
+        # an object takes part in one exchange at a time: of neighbouring rises the first
+        rises = rises[np.diff(rises, prepend=-2) > 1] if len(rises) > 1 else rises
+        for array in (values, order):
+            array[rises], array[rises - 1] = array[rises - 1], array[rises]
+        candidates = np.unique(np.concatenate([rises - 1, rises, rises + 1]))
+        candidates = candidates[(candidates > 0) & (candidates < len(pt))]
 
 
 def relinked(name: str, objects: Any, links: Mapping[str, Link], rows: NDArray[np.int64]) -> Any:
