@@ -14,6 +14,7 @@ from intccms.errors import FunctorError, PayloadError
 from intccms.schema.base import ObjVar, Payload, Sys
 from intccms.selection.calling import call
 from intccms.systematics.payloads import open_payload
+from intccms.systematics.states import flat_content
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,9 +41,13 @@ def place_of(correction: Correction, shift: Shift | None, year: str | None) -> s
     return f"correction {correction.name!r}{source}{f', year {year}' if year else ''}"
 
 
-def identity(correction: Correction) -> float:
-    """Return the result that changes nothing."""
-    return 1.0 if correction.op == "mult" else 0.0
+def identity(correction: Correction, shift: Shift | None = None) -> float:
+    """Return the result that changes nothing; that of a relative shift is 0."""
+    return 0.0 if _is_relative(shift) or correction.op != "mult" else 1.0
+
+
+def _is_relative(shift: Shift | None) -> bool:
+    return shift is not None and shift.source.is_delta
 
 
 def event_factors(
@@ -70,7 +75,7 @@ def event_factors(
     if len(values) != len(columns):
         message = f"{where} gives {len(values)} numbers for {len(columns)} events; expected one per event."
         raise FunctorError(message)
-    flat = _floats(ak.fill_none(values, identity(correction)), where)
+    flat = _floats(_filled(values, identity(correction)), where)
     if wrong := int(np.count_nonzero(~np.isfinite(flat))):
         message = (
             f"{where}: {wrong} of {len(flat)} factors are not finite, and would spoil every sum they enter. Mask what "
@@ -105,12 +110,12 @@ def object_values(
         raise FunctorError(message)
     arrays = list(result) if several else [result]
     flat = []
-    for one in arrays:
+    for one, target in zip(arrays, targets, strict=False):  # one array may serve several targets
         values = _as_array(one, where)
-        values = ak.fill_none(
-            ak.flatten(values, axis=None) if values.ndim > 1 else values, identity(correction)
-        )
-        numbers = _floats(values, where)
+        if _has_options(values):
+            nothing = _changing_nothing(correction, shift, columns.declared(target, where))
+            values = _with_none_replaced(values, *nothing)
+        numbers = _floats(ak.flatten(values, axis=None) if values.ndim > 1 else values, where)
         if len(numbers) != sizes:
             message = (
                 f"{where} gives {len(numbers)} numbers for the {sizes} objects of {correction.targets_collection}; "
@@ -119,6 +124,40 @@ def object_values(
             raise FunctorError(message)
         flat.append(numbers)
     return flat if several else flat * len(targets)
+
+
+def _has_options(values: Any) -> bool:
+    kind = ak.type(values).content
+    while isinstance(kind, ak.types.ListType | ak.types.RegularType):
+        kind = kind.content
+    return isinstance(kind, ak.types.OptionType)
+
+
+def _changing_nothing(
+    correction: Correction, shift: Shift | None, target: Any
+) -> tuple[NDArray[np.float64], NDArray[np.int64] | None]:
+    """Return the result that leaves every object as it is, flat, and the objects per event."""
+    before, counts = flat_content(target)
+    if correction.op == "replace" and not _is_relative(shift):
+        return before.astype(np.float64), counts
+    return np.full(len(before), identity(correction, shift)), counts
+
+
+def _with_none_replaced(values: Any, nothing: NDArray[np.float64], counts: NDArray[np.int64] | None) -> Any:
+    """Return flat values, and what changes nothing in the place of None, be it for an object or a whole event."""
+    there = ~ak.to_numpy(ak.is_none(values))
+    if values.ndim > 1:
+        if counts is None or len(counts) != len(there):
+            return values
+        there = np.repeat(there, counts)
+        values = ak.flatten(ak.drop_none(values, axis=0), axis=1)
+    elif len(there) == len(nothing):
+        values = values[there]
+    if len(there) != len(nothing) or len(values) != np.count_nonzero(there):
+        return values  # of a wrong length, which is told
+    result = nothing.copy()
+    result[there] = ak.where(ak.is_none(values), nothing[there], values)
+    return ak.Array(result)
 
 
 def same_call(correction: Correction, one: Shift, other: Shift) -> bool:
@@ -221,6 +260,13 @@ def _from_payload(payload: Payload, arguments: list[Any]) -> Any:
     values = ak.Array(evaluator.evaluate(*kept))
     positions = np.where(there, np.cumsum(there) - 1, -1)
     return ak.Array(ak.contents.IndexedOptionArray(ak.index.Index64(positions), ak.to_layout(values)))
+
+
+def _filled(values: Any, number: float) -> Any:
+    """Return flat values with a number in the place of None."""
+    return (
+        ak.fill_none(values, number) if isinstance(ak.type(values).content, ak.types.OptionType) else values
+    )
 
 
 def _as_array(value: Any, where: str) -> Any:

@@ -146,25 +146,10 @@ def falling_order(pt: NDArray[Any], offsets: NDArray[np.int64]) -> NDArray[np.in
 
     Objects of equal pt keep their order.
     """
-    if len(pt) < 2:
-        return None
-    follows = np.ones(len(pt), dtype=bool)  # whether an object has one before it in its row
-    follows[offsets[:-1][offsets[:-1] < len(pt)]] = False
-    values, order = pt, None
-    candidates = np.arange(1, len(pt))
-    # few objects are far from their place: neighbours change places until none has to
-    while True:
-        rises = candidates[(values[candidates] > values[candidates - 1]) & follows[candidates]]
-        if not len(rises):
-            return order
-        if order is None:
-            values, order = pt.copy(), np.arange(len(pt))
-        # an object takes part in one exchange at a time: of neighbouring rises the first
-        rises = rises[np.diff(rises, prepend=-2) > 1] if len(rises) > 1 else rises
-        for array in (values, order):
-            array[rises], array[rises - 1] = array[rises - 1], array[rises]
-        candidates = np.unique(np.concatenate([rises - 1, rises, rises + 1]))
-        candidates = candidates[(candidates > 0) & (candidates < len(pt))]
+    rows = ak.Array(ak.contents.ListOffsetArray(ak.index.Index64(offsets), ak.contents.NumpyArray(pt)))
+    local = ak.to_numpy(ak.flatten(ak.argsort(rows, axis=1, ascending=False, stable=True)))
+    order: NDArray[np.int64] = local + np.repeat(offsets[:-1], np.diff(offsets))
+    return None if np.array_equal(order, np.arange(len(pt))) else order
 
 
 def relinked(name: str, objects: Any, links: Mapping[str, Link], rows: NDArray[np.int64]) -> Any:
