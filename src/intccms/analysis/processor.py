@@ -110,8 +110,8 @@ class AnalysisProcessor(ProcessorABC):  # type: ignore[misc,unused-ignore]
             sums = _sums_of_part(part)
         self._note_absent(sums, dataset, absent)
         if len(columns):
-            missing = frozenset(events.metadata.get("absent_corrections", ()))
-            self._analyse(columns, weights, sums, self.plan(dataset.name).without(missing))
+            sums.absent_corrections = frozenset(events.metadata.get("absent_corrections", ()))
+            self._analyse(columns, weights, sums, self.plan(dataset.name).without(sums.absent_corrections))
         else:
             self._fill_nothing(sums, dataset)
         return sums

@@ -10,7 +10,7 @@ from intccms.selection import Cutflow
 if TYPE_CHECKING:
     from intccms.analysis.ledger.names import Name
     from intccms.datasets.replicas import SourceFile
-    from intccms.errors import ConfigError, OutputError
+    from intccms.errors import ConfigError, OutputError, PayloadFileError
     from intccms.histograms import Sums
     from intccms.metadata import LumiRanges
     from intccms.skimming.parts import SkimPart
@@ -102,6 +102,8 @@ class DatasetSums:
     """Triggers that the input lacked and that counted as False."""
     absent_of: dict[str, frozenset[str]] = field(default_factory=dict)
     """Those of them that reach a channel."""
+    absent_corrections: frozenset[str] = frozenset()
+    """Corrections that changed nothing, because the input lacked a column of theirs."""
     lumis: LumiRanges = field(default_factory=dict)
     """Runs and lumi sections of the entries read (data)."""
     part: SkimPart | None = None
@@ -142,6 +144,6 @@ class ChunkFailure:
 
 @dataclass(frozen=True)
 class Halt:
-    """What ends the run: our own output cannot be written, or the configuration is wrong for every chunk."""
+    """What ends the run: our own output cannot be written, or configuration or payloads are wrong for every chunk."""
 
-    error: OutputError | ConfigError
+    error: OutputError | ConfigError | PayloadFileError

@@ -118,7 +118,8 @@ def _of_file(plan: DatasetPlan, file: FilePlan, failed: Sequence[Chunk], ledger:
             left = {name: digest for name, digest in left.items() if name not in here}
     channels = {name: content for one in records for name, content in one.channels.items()}
     entries = sum(chunk.entries for chunk in file.chunks)
-    return Record(entries, records[0].sumw if records else 0.0, channels)
+    absent = frozenset().union(*(one.absent_corrections for one in records))
+    return Record(entries, records[0].sumw if records else 0.0, channels, absent_corrections=absent)
 
 
 def _not_at_file(plan: DatasetPlan, file: FilePlan, ledger: Ledger) -> dict[str, str]:
@@ -151,6 +152,7 @@ def _of_chunk(plan: DatasetPlan, chunk: Chunk, wanted: Mapping[str, str], ledger
                 found = record
             else:
                 found.channels |= record.channels
+                found.absent_corrections |= record.absent_corrections
             left = {name: digest for name, digest in left.items() if name not in here}
     if left or found is None:
         message = f"{plan.name}: {chunk} has no record of {', '.join(left) or 'any channel'}"
@@ -167,10 +169,12 @@ class _Total:
         self._channels: dict[str, Accumulator] = {}
         self._cutflows: dict[str, tuple[Cutflow, Cutflow]] = {}
         self._absent: dict[str, frozenset[str]] = {}
+        self._absent_corrections: frozenset[str] = frozenset()
 
     def add(self, record: Record) -> None:
         self._entries += record.entries
         self._sumw += record.sumw
+        self._absent_corrections |= record.absent_corrections
         if record.lumis:
             self._lumis.append(record.lumis)
         for name, content in record.channels.items():
@@ -186,12 +190,20 @@ class _Total:
             name: total.content(*self._cutflows[name], self._absent[name])
             for name, total in self._channels.items()
         }
-        return Record(self._entries, self._sumw, channels, union(self._lumis))
+        return Record(
+            self._entries,
+            self._sumw,
+            channels,
+            union(self._lumis),
+            absent_corrections=self._absent_corrections,
+        )
 
 
 def _sums_of(record: Record, plan: DatasetPlan) -> DatasetSums:
     """Return a record as sums with dense histograms, channels in the order of the configuration."""
-    sums = DatasetSums(record.entries, record.sumw, lumis=record.lumis)
+    sums = DatasetSums(
+        record.entries, record.sumw, lumis=record.lumis, absent_corrections=record.absent_corrections
+    )
     for name in plan.units:
         content = record.channels.get(name)
         if content is None:

@@ -76,6 +76,8 @@ class Record:
     """Runs and lumi sections of the entries (data)."""
     cpu_seconds: float = 0.0
     """CPU time that making it took [s]."""
+    absent_corrections: frozenset[str] = frozenset()
+    """Corrections that changed nothing in some of the entries, because the input lacked a column of theirs."""
 
 
 def record_of(sums: DatasetSums, cpu_seconds: float = 0.0) -> Record:
@@ -92,7 +94,7 @@ def record_of(sums: DatasetSums, cpu_seconds: float = 0.0) -> Record:
         for observable, one in contents.items():
             total.put(observable, one)
         channels[name] = total.content(sums.common, cutflow, sums.absent_of.get(name, frozenset()))
-    return Record(sums.entries, sums.sumw, channels, sums.lumis, cpu_seconds)
+    return Record(sums.entries, sums.sumw, channels, sums.lumis, cpu_seconds, sums.absent_corrections)
 
 
 class Accumulator:
@@ -207,6 +209,7 @@ def encode(record: Record, name: str) -> bytes:
             "sumw": record.sumw,
             "lumis": record.lumis,
             "cpu_seconds": record.cpu_seconds,
+            "absent_corrections": sorted(record.absent_corrections),
             "channels": channels,
         },
         separators=(",", ":"),
@@ -282,7 +285,14 @@ def decode(content: bytes, name: str, channels: Mapping[str, Any] | None = None)
             position += number * kind.itemsize
         if channels is None or channel in channels:
             found[channel] = _channel(one, arrays)
-    return Record(header["entries"], header["sumw"], found, header["lumis"], header["cpu_seconds"])
+    return Record(
+        header["entries"],
+        header["sumw"],
+        found,
+        header["lumis"],
+        header["cpu_seconds"],
+        frozenset(header["absent_corrections"]),
+    )
 
 
 def _channel(header: Mapping[str, Any], arrays: list[NDArray[Any]]) -> ChannelContent:

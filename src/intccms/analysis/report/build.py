@@ -147,6 +147,11 @@ def _notes_on_content(metadata: DatasetMetadata, fold: DatasetFold) -> list[str]
                 f"{name}: the function behind the cutflow of {channel} names other steps, or in another order, in "
                 "different chunks; that cutflow cannot be trusted"
             )
+    if absent := sorted(fold.sums.absent_corrections):
+        notes.append(
+            f"{name}: its files, or some of them, lack columns of the corrections {', '.join(absent)}, which change "
+            "nothing there"
+        )
     if absent := sorted(fold.sums.absent_triggers):
         notes.append(
             f"{name}: {', '.join(absent)} absent from its files or some of them, and counted as False there"
