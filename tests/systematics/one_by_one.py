@@ -46,8 +46,15 @@ class Events:
         collection, field = column
         if column in self.read:
             return self.read[column]
+        if column == ObjVar("event"):
+            events = self.events
+            for name, values in self.made.items():
+                events = ak.with_field(events, values, name)
+            return events
         if collection == "event":
             return self.made[field] if field in self.made else self.events[field]
+        if collection in self.made:
+            return self.made[collection] if field is None else self.made[collection][field]
         if f"{collection}_{field}" in self.absent:
             return np.zeros(len(self.events), dtype=bool)
         return self.events[collection] if field is None else self.events[collection][field]
@@ -56,6 +63,22 @@ class Events:
         objects = self.events[collection]
         self.read.setdefault(ObjVar(collection, f"{field}_as_read"), objects[field])
         self.events = ak.with_field(self.events, ak.with_field(objects, values, field), collection)
+
+    def add(self, collection: str, values: dict[str, Any]) -> None:
+        """File the quantities of a ghost observable."""
+        if collection == "event":
+            self.made |= values
+        elif collection in self.events.fields:
+            for name, one in values.items():
+                self.events = ak.with_field(
+                    self.events, ak.with_field(self.events[collection], one, name), collection
+                )
+        elif collection in self.made:
+            for name, one in values.items():
+                self.made[collection] = ak.with_field(self.made[collection], one, name)
+        else:
+            jagged = all(ak.Array(one).ndim > 1 for one in values.values())
+            self.made[collection] = ak.zip(values, depth_limit=2 if jagged else 1)
 
     def select(self, mask: Any) -> None:
         self.events = self.events[mask]
@@ -66,17 +89,28 @@ class Events:
 def one_variation(
     config: Config, dataset: Dataset, events: Any, variation: str = "nominal", absent: Any = frozenset()
 ) -> dict[Key, tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Return sums of weights, of their squares, and entries of every histogram, flow bins included."""
+    """Return sums of weights, of their squares, and entries of every histogram, flow bins included.
+
+    `absent` are triggers that count as False, and corrections that change nothing.
+    """
     here = Events(events, absent)
     skim = config.preprocess.skimming.functor()
     if skim is not None:
-        here.select(_passed(_call(here, skim)))
-    corrections = config.corrections_of(dataset)
-    targets = []
+        result = _call(here, skim)
+        if isinstance(result, ak.Array) and result.fields:
+            here.events = result
+        else:
+            here.select(_passed(result))
+    corrections = [one for one in config.corrections_of(dataset) if one.name not in absent]
+    for one in config.corrections_of(dataset):
+        if one.name in absent and _chosen(one, variation)[0] is not None and not _follows(one, variation):
+            variation = "nominal"
+    targets = [target for one in corrections if one.type == "object" for target in one.target]
+    for target in dict.fromkeys(targets):  # corrections work in double precision
+        here.put(target.collection, target.field, ak.values_astype(here.column(target), np.float64))
     for correction in corrections:
         if correction.type == "object":
             _correct(here, correction, variation)
-            targets += correction.target
     for target in dict.fromkeys(targets):
         objects = here.events[target.collection]
         if target.field == "pt" and objects.ndim > 1:
@@ -90,7 +124,7 @@ def one_variation(
     for ghost in config.ghost_observables:
         result = _call(here, ghost)
         values = result if isinstance(result, tuple) else (result,)
-        here.made |= dict(zip(ghost.names, values, strict=True))
+        here.add(ghost.collection, dict(zip(ghost.names, values, strict=True)))
     weights = np.asarray(here.events[dataset.weight_branch], dtype=np.float64)
     for correction in corrections:
         if correction.type == "event":
@@ -135,6 +169,10 @@ def _chosen(correction: Correction, variation: str) -> tuple[UncertaintySource |
             keys = source.up_and_down_idx or (None, None)
             return source, keys[0 if up else 1], up
     return None, correction.nominal_idx, True
+
+
+def _follows(correction: Correction, variation: str) -> bool:
+    return _chosen(correction, variation)[0].varies_with is not None
 
 
 def _evaluate(here: Events, correction: Correction, source: Any, key: Any, *, up: bool) -> Any:
@@ -197,17 +235,36 @@ def _correct(here: Events, correction: Correction, variation: str) -> None:
         _apply(here, correction, _evaluate(here, correction, None, correction.nominal_idx, up=True))
     if source is not None:
         delta = _evaluate(here, correction, source, key, up=up)
-        factor = 1.0 + delta if up or source.down_function is not None else 1.0 - delta
-        for target in correction.target:
-            here.put(target.collection, target.field, here.column(target) * factor)
+        deltas = delta if isinstance(delta, tuple) else (delta,) * len(correction.target)
+        for target, one in zip(correction.target, deltas, strict=True):
+            shift = one if up or source.down_function is not None else -one
+            before = here.column(target)
+            additive = correction.op in ("add", "subtract")
+            after = before + shift if additive else before * (1.0 + shift)
+            here.put(target.collection, target.field, _filled_up(before, after))
 
 
 def _apply(here: Events, correction: Correction, result: Any) -> None:
     values = result if isinstance(result, tuple) else (result,) * len(correction.target)
     for target, value in zip(correction.target, values, strict=True):
-        before = ak.values_astype(here.column(target), np.float64)
+        before = here.column(target)
         after = _OPERATIONS[correction.op](before, value)
-        here.put(target.collection, target.field, ak.values_astype(after, np.float64))
+        here.put(target.collection, target.field, _filled_up(before, after))
+
+
+def _filled_up(before: Any, after: Any) -> Any:
+    """Return what a correction made of a target, and what was there before where it gave None."""
+    if ak.any(ak.is_none(after, axis=0)) or (after.ndim > 1 and ak.any(ak.is_none(after, axis=1))):
+        after = ak.Array([_kept(old, new) for old, new in zip(before.tolist(), after.tolist(), strict=True)])
+    return ak.values_astype(after, np.float64)
+
+
+def _kept(before: Any, after: Any) -> Any:
+    if after is None:
+        return before
+    if isinstance(after, list):
+        return [old if new is None else new for old, new in zip(before, after, strict=True)]
+    return after
 
 
 def _factor(here: Events, correction: Correction, variation: str) -> np.ndarray:
@@ -220,19 +277,23 @@ def _factor(here: Events, correction: Correction, variation: str) -> np.ndarray:
             nominal = _reduced(correction, _evaluate(here, correction, None, correction.nominal_idx, up=True))
         if source is None:
             return nominal
-    value = _reduced(correction, _evaluate(here, correction, source, key, up=up))
+    result = _evaluate(here, correction, source, key, up=up)
     if not source.is_delta:
-        return value
-    return nominal * (1.0 + value if up or source.down_function is not None else 1.0 - value)
+        return _reduced(correction, result)
+    value = _reduced(correction, result, nothing=0.0)
+    shift = value if up or source.down_function is not None else -value
+    if correction.op == "mult":
+        return nominal * (1.0 + shift)
+    return nominal + shift if correction.op == "add" else nominal - shift
 
 
-def _reduced(correction: Correction, result: Any) -> np.ndarray:
+def _reduced(correction: Correction, result: Any, nothing: float | None = None) -> np.ndarray:
     values = ak.Array(result)
     if values.ndim > 1:
         values = (ak.prod if correction.reduce == "prod" else ak.sum)(values, axis=1)
-    return np.asarray(
-        ak.to_numpy(ak.fill_none(values, 1.0 if correction.op == "mult" else 0.0)), dtype=np.float64
-    )
+    if nothing is None:
+        nothing = 1.0 if correction.op == "mult" else 0.0
+    return np.asarray(ak.to_numpy(ak.fill_none(values, nothing)), dtype=np.float64)
 
 
 def _channel(here: Events, channel: Any, weights: np.ndarray) -> Any:

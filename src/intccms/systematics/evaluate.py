@@ -75,7 +75,7 @@ def event_factors(
     if len(values) != len(columns):
         message = f"{where} gives {len(values)} numbers for {len(columns)} events; expected one per event."
         raise FunctorError(message)
-    flat = _floats(_filled(values, identity(correction)), where)
+    flat = _floats(_filled(values, identity(correction, shift)), where)
     if wrong := int(np.count_nonzero(~np.isfinite(flat))):
         message = (
             f"{where}: {wrong} of {len(flat)} factors are not finite, and would spoil every sum they enter. Mask what "

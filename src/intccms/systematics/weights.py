@@ -185,7 +185,9 @@ def _of_shift(
     if correction.op == "mult":
         relative = shift_of(values, shift)
         return relative if nominal is None else nominal * relative
-    signed = values if shift.up or shift.source.down_function is not None else -values
+    # up is more weight, whether the correction is added or subtracted
+    is_up = shift.up or shift.source.down_function is not None
+    signed = values if is_up == (correction.op == "add") else -values
     return signed if nominal is None else nominal + signed
 
 

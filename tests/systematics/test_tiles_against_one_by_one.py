@@ -1,0 +1,469 @@
+"""Every variation of the tiled engine against one variation at a time, in plain awkward, on generated events.
+
+The expected numbers are those of the loop in `tests.systematics.one_by_one`.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import awkward as ak
+import numpy as np
+import pytest
+
+from intccms.demo.full import write_full_nanoaod
+from intccms.schema import SYS, ObjVar
+from tests.systematics import toy_corrections as toy
+from tests.systematics.tiled import assert_as_one_by_one, assert_same_bits, sums_of
+from tests.systematics.toy_corrections import (
+    FAT,
+    JEC_ARGS,
+    JET,
+    MET_ARGS,
+    MUON,
+    analysis,
+    b_tag,
+    correction,
+    delta,
+    jec,
+    jer,
+    keyed,
+    met,
+    muon_factor,
+)
+
+JES = delta("jes", toy.relative)
+RHO = ObjVar("event", "fixedGridRhoFastjetAll")
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    """Generated events of the semileptonic channel; some weights are negative."""
+    file = tmp_path_factory.mktemp("events") / "full.root"
+    write_full_nanoaod(file, process="ttbar_semilep", year="2018", events=1500, seed=11)
+    return file
+
+
+@pytest.fixture(scope="module")
+def payload(tmp_path_factory):
+    return toy.write_payload(tmp_path_factory.mktemp("payload"))
+
+
+def fat_jets(*sources: Any, **more: Any) -> Any:
+    args = [FAT["pt"], FAT["eta"]]
+    return correction("object", "fat", toy.calibrated, args, *sources, target=[FAT["pt"]], **more)
+
+
+def broken_down(pt, eta):
+    return 0.5 + 0.0 * pt
+
+
+def leading_muon(pt, jet_pt):
+    """As many numbers as jets; None where there is no muon."""
+    return ak.broadcast_arrays(1.0 + 1e-3 * pt, jet_pt)[0]
+
+
+def met_by_muon(met, muon):
+    """None where there is no muon."""
+    return met + ak.firsts(muon)
+
+
+def nothing(pt, eta):
+    return 0.0 * pt * eta
+
+
+def everything_away(met, key):
+    return met * key
+
+
+OBJECTS = {
+    "relative shift by a function": lambda p: [jec(JES)],
+    "relative shift by a payload": lambda p: [
+        jec({"name": "jes", "is_delta": True, "file": p, "key": "jes"})
+    ],
+    "relative shift by two functions": lambda p: [
+        jec({**JES, "down_function": broken_down}),
+        met(),
+    ],
+    "shifts that put jets in another order": lambda p: [jec(delta("jes", toy.reordering))],
+    "functions for up and down": lambda p: [
+        jec({"name": "scale", "up_function": toy.scaled_up, "down_function": toy.scaled_down})
+    ],
+    "a payload for the nominal value too": lambda p: [
+        {
+            "name": "muon",
+            "type": "object",
+            "target": MUON["pt"],
+            "file": p,
+            "key": "muon",
+            "nominal_idx": "nominal",
+            "args": [SYS, MUON["pt"]],
+            "uncertainty_sources": [keyed("mu", "up", "down")],
+        }
+    ],
+    "keys as in smearing": lambda p: [jer(keyed("jer", "up", "down"))],
+    "a chain of calibration and smearing": lambda p: [
+        jec(JES, delta("jes2", toy.reordering)),
+        jer(keyed("jer", "up", "down")),
+    ],
+    "smearing before calibration": lambda p: [jer(keyed("jer", "up", "down")), jec(JES)],
+    "a chain up to MET": lambda p: [jec(JES), jer(keyed("jer", "up", "down")), met()],
+    "MET with sources of its own": lambda p: [
+        jec(JES),
+        met(
+            {
+                "name": "uncl",
+                "args": [*MET_ARGS, SYS],
+                "up_and_down_idx": [1.0, -1.0],
+                "up_function": toy.unclustered,
+            }
+        ),
+    ],
+    "MET that varies with jets by its own key": lambda p: [
+        jec(JES),
+        met(
+            {
+                "name": "mj",
+                "varies_with": "jes",
+                "args": [*MET_ARGS, SYS],
+                "up_and_down_idx": [2.0, -1.0],
+                "up_function": toy.unclustered,
+            }
+        ),
+    ],
+    "large jets that follow jets": lambda p: [
+        jec(JES),
+        fat_jets(delta("fj", toy.of_fat_jets, varies_with="jes")),
+    ],
+    "large jets that follow, and their masses after": lambda p: [
+        jec(JES),
+        fat_jets(delta("fj", toy.of_fat_jets, varies_with="jes")),
+        correction(
+            "object",
+            "mass",
+            toy.of_masses,
+            [FAT["mass"], SYS],
+            keyed("jms", "up", "down"),
+            target=[FAT["mass"]],
+            nominal_idx="nom",
+        ),
+    ],
+    "a follower without nominal value": lambda p: [
+        jec(JES),
+        correction(
+            "object",
+            "fat",
+            None,
+            [FAT["pt"], FAT["eta"]],
+            delta("fj", toy.of_fat_jets, varies_with="jes"),
+            target=[FAT["pt"]],
+        ),
+    ],
+    "a follower on the same collection": lambda p: [
+        jec(JES),
+        correction(
+            "object",
+            "more",
+            toy.scaled_up,
+            JEC_ARGS,
+            delta("m", toy.reordering, varies_with="jes"),
+            target=[JET["pt"]],
+        ),
+    ],
+    "sources only": lambda p: [correction("object", "jes", None, JEC_ARGS, JES, target=[JET["pt"]])],
+    "nominal only": lambda p: [jec(), jer(), met()],
+    "nominal only, beside a varied one": lambda p: [jec(), fat_jets(delta("fj", toy.of_fat_jets))],
+    "added": lambda p: [jec(JES, op="add")],
+    "subtracted": lambda p: [jec(JES, op="subtract")],
+    "subtracted, with functions": lambda p: [
+        jec({"name": "s", "up_function": toy.scaled_up, "down_function": toy.scaled_down}, op="subtract")
+    ],
+    "replaced": lambda p: [jec(JES, op="replace", target=[JET["mass"]])],
+    "arguments of its own": lambda p: [
+        jec({"name": "own", "args": [JET["mass"], JET["eta"]], "is_delta": True, "up_function": toy.relative})
+    ],
+    "transforms": lambda p: [
+        jec(JES, transform_in=lambda pt, eta: (pt + 1.0, eta), transform_out=toy.squared)
+    ],
+    "a transform that the source inherits, and one of its own": lambda p: [
+        jec(
+            {"name": "a", "is_delta": True, "transform_out": lambda x: 0.01 * x},
+            {
+                "name": "b",
+                "is_delta": True,
+                "up_function": toy.relative,
+                "transform_in": lambda pt, eta: (2 * pt, eta),
+            },
+            transform_in=lambda pt, eta: (pt, 2 * eta),
+        ),
+    ],
+    "muons, which nothing else follows": lambda p: [
+        correction(
+            "object", "mu", None, [MUON["pt"], MUON["eta"]], delta("mu", toy.relative), target=[MUON["pt"]]
+        )
+    ],
+    "None for events without muons": lambda p: [
+        correction(
+            "object",
+            "jec",
+            leading_muon,
+            [MUON["pt"], JET["pt"]],
+            {"name": "x", "is_delta": True, "transform_out": lambda x: 0.1 * x},
+            target=[JET["pt"]],
+            transform_in=lambda mu, jet: (ak.firsts(mu), jet),
+        ),
+    ],
+    "a shift that is None for events without muons": lambda p: [
+        jec(
+            {
+                "name": "x",
+                "args": [MUON["pt"], JET["pt"]],
+                "is_delta": True,
+                "up_function": leading_muon,
+                "transform_in": lambda mu, jet: (ak.firsts(mu), jet),
+            }
+        ),
+    ],
+    "None in the place of MET": lambda p: [
+        correction(
+            "object", "met", met_by_muon, [toy.MET["pt"], MUON["pt"]], target=[toy.MET["pt"]], op="replace"
+        ),
+        jec(JES),
+    ],
+    "a variation that changes nothing": lambda p: [jec(delta("none", nothing), JES), met()],
+    "only a variation that changes nothing": lambda p: [jec(delta("none", nothing))],
+    "a variation that empties all events": lambda p: [
+        jec(delta("gone", lambda pt, eta: -0.99 + 0.0 * pt)),
+        met(),
+    ],
+    "a variation of MET that empties a channel": lambda p: [
+        correction(
+            "object",
+            "met",
+            everything_away,
+            [toy.MET["pt"], SYS],
+            keyed("m", 0.0, 3.0),
+            target=[toy.MET["pt"]],
+            op="replace",
+            nominal_idx=1.0,
+        ),
+    ],
+}
+
+
+@pytest.mark.parametrize("case", OBJECTS)
+def test_objects_vary_as_one_by_one(case, path, payload):
+    assert_as_one_by_one(analysis(OBJECTS[case](payload), path), path, 0, 700)
+
+
+FLAT = [MUON["pt"], SYS]
+
+WEIGHTS = {
+    "keys": lambda p: [muon_factor(keyed("mu", "u", "d"))],
+    "keys, of which nominal is another correction's": lambda p: [
+        jec(JES),
+        muon_factor(keyed("mu", "u", "d")),
+        b_tag(keyed("hf", "up_hf", "down_hf")),
+    ],
+    "a payload for the leading muon, None without": lambda p: [
+        {
+            "name": "sf",
+            "type": "event",
+            "file": p,
+            "key": "muon",
+            "args": [SYS, MUON["pt"]],
+            "nominal_idx": "nominal",
+            "transform_in": ak.firsts,
+            "uncertainty_sources": [keyed("mu", "up", "down")],
+        },
+    ],
+    "a function of the leading muon, None without": lambda p: [
+        muon_factor(keyed("mu", "u", "d"), transform_in=ak.firsts, reduce=None)
+    ],
+    "a shift of the leading muon, None without": lambda p: [
+        correction(
+            "event",
+            "mu",
+            None,
+            [MUON["pt"], MUON["eta"]],
+            delta("mu", toy.relative, transform_in=toy.first_of),
+        ),
+        correction(
+            "event",
+            "other",
+            toy.relative,
+            [MUON["pt"], MUON["eta"]],
+            {"name": "mu2", "is_delta": True, "transform_out": lambda x: 0.1 * x},
+            transform_in=toy.first_of,
+        ),
+    ],
+    "reduced to a sum": lambda p: [muon_factor(keyed("mu", "u", "d"), reduce="sum")],
+    "shifts reduced to a sum": lambda p: [
+        correction("event", "jets", toy.calibrated, JEC_ARGS, delta("j", toy.relative), reduce="sum"),
+        jec(JES),
+    ],
+    "added": lambda p: [muon_factor(keyed("mu", "u", "d"), op="add", reduce="sum")],
+    "subtracted": lambda p: [muon_factor(keyed("mu", "u", "d"), op="subtract", reduce="sum")],
+    "a shift that is added": lambda p: [
+        correction("event", "x", toy.of_event, [RHO], delta("x", toy.half), op="add"),
+        muon_factor(),
+    ],
+    "a shift of what is subtracted": lambda p: [
+        correction("event", "x", toy.of_event, [RHO], delta("x", toy.half), op="subtract"),
+        muon_factor(),
+    ],
+    "arguments, function and transform of its own": lambda p: [
+        muon_factor(
+            {
+                "name": "own",
+                "args": [RHO],
+                "up_function": toy.half,
+                "down_function": toy.twice,
+                "transform_out": toy.squared,
+            },
+            keyed("mu", "u", "d"),
+        ),
+    ],
+    "a payload of its own": lambda p: [
+        muon_factor(
+            keyed("pl", "up", "down", file=p, key="muon", args=[SYS, MUON["pt"]]), keyed("mu", "u", "d")
+        ),
+    ],
+    "two sources with the same keys": lambda p: [
+        muon_factor(keyed("stat", "u", "d"), keyed("syst", "u", "d"))
+    ],
+    "no nominal value": lambda p: [
+        correction(
+            "event",
+            "x",
+            None,
+            [RHO],
+            {"name": "x", "up_function": toy.half, "down_function": toy.twice},
+            delta("y", toy.half),
+        ),
+    ],
+    "nominal only": lambda p: [muon_factor(), jec(JES)],
+    "b tags that follow jets": lambda p: [
+        jec(JES, delta("jes2", toy.reordering)),
+        met(),
+        b_tag(keyed("hf", "up_hf", "down_hf"), keyed("b", "up_jes", "down_jes", varies_with="jes")),
+    ],
+    "b tags that follow jets, before them in the list": lambda p: [
+        b_tag(keyed("b", "up_jes", "down_jes", varies_with="jes")),
+        jec(JES),
+    ],
+    "a factor that no variation touches follows jets": lambda p: [
+        jec(JES),
+        muon_factor(keyed("m", "u", "d", varies_with="jes")),
+        b_tag(),
+    ],
+    "a shift that follows a variation without effect": lambda p: [
+        jec(delta("none", nothing)),
+        correction("event", "x", toy.of_event, [RHO], delta("x", toy.half, varies_with="none")),
+    ],
+    "a shift that follows": lambda p: [
+        jec(JES),
+        correction("event", "x", toy.of_event, [RHO], delta("x", toy.half, varies_with="jes")),
+    ],
+    "a factor that follows a factor": lambda p: [
+        muon_factor(keyed("mu", "u", "d")),
+        b_tag(keyed("b", "up_hf", "down_hf", varies_with="mu")),
+        jec(JES),
+    ],
+    "members": lambda p: [
+        correction(
+            "event",
+            "scale",
+            None,
+            [ObjVar("LHEScaleWeight"), SYS],
+            {"name": "scale", "members": [0, 1, 3, 5, 7, 8], "up_function": toy.of_member},
+        ),
+        jec(JES),
+    ],
+    "members of the nominal function": lambda p: [
+        correction(
+            "event",
+            "pdf",
+            toy.of_member,
+            [ObjVar("LHEPdfWeight"), SYS],
+            {"name": "pdf", "members": [1, 2, 3]},
+            keyed("as", 4, 5),
+            nominal_idx=0,
+        ),
+        muon_factor(keyed("mu", "u", "d")),
+    ],
+}
+
+
+@pytest.mark.parametrize("case", WEIGHTS)
+def test_weights_vary_as_one_by_one(case, path, payload):
+    assert_as_one_by_one(analysis(WEIGHTS[case](payload), path), path, 0, 700)
+
+
+FULL = [
+    jec(JES, delta("jes2", toy.reordering)),
+    jer(keyed("jer", "up", "down")),
+    met(
+        {
+            "name": "uncl",
+            "args": [*MET_ARGS, SYS],
+            "up_and_down_idx": [1.0, -1.0],
+            "up_function": toy.unclustered,
+        }
+    ),
+    fat_jets(delta("fj", toy.of_fat_jets, varies_with="jes")),
+    muon_factor(keyed("mu", "u", "d")),
+    b_tag(keyed("hf", "up_hf", "down_hf"), keyed("b", "up_jes", "down_jes", varies_with="jes2")),
+]
+
+
+@pytest.fixture(scope="module")
+def reference(path):
+    """The sums of the whole file, in tiles as large as may be."""
+    return assert_as_one_by_one(analysis(FULL, path), path)
+
+
+@pytest.mark.parametrize("rows", [1, 1000, 1501, 3000, 7777])
+def test_the_budget_of_rows_changes_no_bit(rows, reference, path):
+    assert_same_bits(sums_of(analysis(FULL, path, {"tile_rows": rows}), path), reference)
+
+
+def test_nominal_bits_do_not_depend_on_variations(reference, path):
+    nominal = sums_of(analysis(FULL, path, {"run_systematics": False}), path)
+    assert nominal.common == reference.common
+    assert nominal.channels == reference.channels
+    for key, found in nominal.histograms.items():
+        other = reference.histograms[key]
+        assert found.varied == {}
+        assert found.sumw.tobytes() == other.sumw.tobytes()
+        assert found.sumw2.tobytes() == other.sumw2.tobytes()
+        assert np.array_equal(found.entries, other.entries)
+        assert found.nan == other.nan
+
+
+@pytest.mark.parametrize("channel", ["SR", "all"])
+def test_a_channel_does_not_depend_on_those_beside_it(channel, reference, path):
+    found = sums_of(analysis(FULL, path, {"channels": [channel]}), path)
+    assert found.channels[channel] == reference.channels[channel]
+    assert_same_bits(found, reference, list(found.histograms))
+
+
+@pytest.mark.parametrize("edges", [[0, 1, 2, 700, 1500], [0, 512, 1024, 1500]])
+def test_chunks_add_up_to_the_whole(edges, reference, path):
+    total: Any = None
+    for limits in pairwise(edges):
+        one = sums_of(analysis(FULL, path), path, *limits)
+        if total is None:
+            total = one.histograms
+        for key, found in one.histograms.items():
+            if found is not total[key]:
+                total[key].add(found)
+    for key, whole in reference.histograms.items():
+        found = total[key]
+        assert np.array_equal(found.entries, whole.entries)
+        for name, (sumw, sumw2) in {"nominal": (whole.sumw, whole.sumw2), **whole.varied}.items():
+            mine = (found.sumw, found.sumw2) if name == "nominal" else found.varied[name]
+            bound = np.sqrt(len(whole.varied) * 1500 * sumw2)
+            assert np.all(np.abs(mine[0] - sumw) <= 1e-12 * bound), (key, name)
+            assert np.all(np.abs(mine[1] - sumw2) <= 1e-12 * sumw2), (key, name)
