@@ -9,7 +9,8 @@
     |   |-- NoReachableReplicaError           every redirector or replica of a file failed
     |   `-- ReplacedFileError                 a file is not the one whose metadata were read
     |-- MetadataError (RuntimeError)          the metadata needed are absent, stale or contradictory
-    |-- PayloadError (ValueError)             a correction payload cannot be opened, or was asked for what it does not hold
+    |-- PayloadError (ValueError)             a correction payload was asked for what it does not hold
+    |   `-- PayloadFileError                  it cannot be opened, or lacks a correction: no event can be processed
     |-- FunctorError (RuntimeError)           a user function returned something that cannot be used
     |-- OutputError (OSError)                 our own output cannot be written or read
     |-- LockedError (RuntimeError)            another process works in the same run directory
@@ -33,6 +34,7 @@ __all__ = [
     "NoReachableReplicaError",
     "OutputError",
     "PayloadError",
+    "PayloadFileError",
     "ReplacedFileError",
 ]
 
@@ -70,7 +72,11 @@ class MetadataError(IntccmsError, RuntimeError):
 
 
 class PayloadError(IntccmsError, ValueError):
-    """A correction payload cannot be opened, or was asked for what it does not hold."""
+    """A correction payload was asked for what it does not hold."""
+
+
+class PayloadFileError(PayloadError):
+    """A correction payload cannot be opened, or holds no correction of a name; no fault of the events."""
 
 
 class FunctorError(IntccmsError, RuntimeError):

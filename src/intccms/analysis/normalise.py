@@ -16,7 +16,11 @@ if TYPE_CHECKING:
     from intccms.metadata import DatasetMetadata, FileMetadata
     from intccms.schema import Config, Dataset
 
-__all__ = ["Normalisation", "check_weight_sums", "normalise"]
+__all__ = ["Normalisation", "check_positions", "check_weight_sums", "normalise"]
+
+_SCALES, _NOMINAL_SCALE = "LHEScaleWeight", 4
+"""Positions of scale weights are those of nine members; a vector of eight leaves the nominal one out."""
+_NINE = 9
 
 
 @dataclass(frozen=True)
@@ -137,6 +141,56 @@ def check_weight_sums(config: Config, metadata: DatasetMetadata, where: str) -> 
         raise ConfigError(message)
 
 
+def check_positions(config: Config, metadata: DatasetMetadata) -> None:
+    """Refuse positions of theory weights that files do not have, before any event is read.
+
+    Parameters
+    ----------
+    config
+        Says which variations there are.
+    metadata
+        A dataset and what its files tell.
+
+    Raises
+    ------
+    ConfigError
+        Naming source, dataset, year, position and length.
+    """
+    dataset = metadata.dataset
+    if dataset.is_data or not config.general.run_systematics:
+        return
+    for source, branch, position in _positions(config, dataset):
+        lengths = {
+            record.name: len(record.weight_sums[branch])
+            for record in metadata.good
+            if record.weight_sums.get(branch)
+        }
+        if lengths:
+            name = min(lengths, key=lengths.__getitem__)
+            _check_position(source, dataset, branch, position, lengths[name], name)
+
+
+def _check_position(
+    source: str, dataset: Dataset, branch: str, position: int, length: int, file: str
+) -> None:
+    if (at := _stored_at(branch, position, length)) is not None and at >= length:
+        year = f" ({dataset.year})" if dataset.year else ""
+        last = length if branch == _SCALES and length == _NINE - 1 else length - 1
+        message = (
+            f"cannot normalise source {source!r} of dataset {dataset.name!r}{year}: position {position} of {branch} is "
+            f"outside the sums of {file}, of which there are {length} (positions 0 to {last}). Correct the systematic "
+            "keys of the source, or let it apply to other datasets."
+        )
+        raise ConfigError(message)
+
+
+def _stored_at(branch: str, position: int, length: int) -> int | None:
+    """Return where the sum of a position is stored, None for the nominal one that is not."""
+    if branch != _SCALES or length != _NINE - 1 or position < _NOMINAL_SCALE:
+        return position
+    return None if position == _NOMINAL_SCALE else position - 1
+
+
 def _total(fractions: Sequence[float], sums: Sequence[float]) -> float:
     total = 0.0
     for fraction, value in zip(fractions, sums, strict=True):
@@ -175,21 +229,14 @@ def _sums_of_variations(
     for source, branch, position in _positions(config, dataset):
         if not with_sums[branch]:
             continue
-        what = (
-            f"cannot normalise source {source!r} of dataset {dataset.name!r}: position {position} of {branch}"
-        )
         shortest = min(with_sums[branch], key=lambda record: len(record.weight_sums[branch]))
         length = len(shortest.weight_sums[branch])
-        if position >= length:
-            message = (
-                f"{what} is outside the sums of {shortest.name}, of which there are {length} (positions 0 to "
-                f"{length - 1}). Correct the systematic keys of the source, or let it apply to other datasets."
-            )
-            raise ConfigError(message)
+        _check_position(source, dataset, branch, position, length, shortest.name)
         total = _total(fractions, [_sum_of(record, branch, position) for record in metadata.files])
         if not math.isfinite(total) or total == 0.0:
             message = (
-                f"{what} has the sum {total} over generated events, expected a finite non-zero number. Check the weights "
+                f"cannot normalise source {source!r} of dataset {dataset.name!r}: position {position} of {branch} has "
+                f"the sum {total} over generated events, expected a finite non-zero number. Check the weights "
                 "in its files, or leave 'weight_sums' out."
             )
             raise ConfigError(message)
@@ -200,7 +247,8 @@ def _sums_of_variations(
 def _sum_of(record: FileMetadata, branch: str, position: int) -> float:
     """Return the sum of a position over the generated events of a file; that of genWeight if it tells none."""
     values = record.weight_sums.get(branch)
-    return values[position] if values else record.sumw or 0.0
+    at = _stored_at(branch, position, len(values)) if values else None
+    return values[at] if values and at is not None else record.sumw or 0.0
 
 
 def _notes_on(branch: str, records: Sequence[FileMetadata], metadata: DatasetMetadata) -> Iterator[str]:

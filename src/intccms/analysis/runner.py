@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import html
+import functools
 import logging
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +16,15 @@ from intccms.analysis.context import open_ledger, register, write_context, write
 from intccms.analysis.executors import Executor, make_executor
 from intccms.analysis.ledger import DatasetPlan, Missing, Units
 from intccms.analysis.outcome import write_results
-from intccms.analysis.preflight import check_plotting, check_skims
+from intccms.analysis.preflight import (
+    check_corrections,
+    check_payload_files,
+    check_plotting,
+    check_skims,
+)
 from intccms.analysis.processing import Processing
 from intccms.analysis.progress import show_progress
+from intccms.analysis.run_result import RunResult
 from intccms.analysis.skimbook import SkimReader, SkimWriter
 from intccms.analysis.source import forget_replaced, left_out, source_metadata
 from intccms.errors import IntccmsError
@@ -41,34 +46,6 @@ if TYPE_CHECKING:
 __all__ = ["AnalysisRunner", "RunResult"]
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, repr=False)
-class RunResult:
-    """What a run left behind."""
-
-    output: dict[str, Any]
-    """The content of ``output.coffea``: histograms, entries, cutflow, report and config."""
-    report: RunReport | None
-    """The report; None if no events were read."""
-    path: Path
-    """The run directory."""
-    plots: tuple[Path, ...] = ()
-    """The plots that were made."""
-
-    def __repr__(self) -> str:
-        """Return where the results are and whether they are complete."""
-        state = "complete" if self.output.get("report", {}).get("complete", True) else "incomplete"
-        channels = ", ".join(self.output.get("histograms", {})) or "none"
-        return f"<RunResult in {self.path}: {state}; channels: {channels}; plots: {len(self.plots)}>"
-
-    def _repr_html_(self) -> str:
-        return html.escape(repr(self)) if self.report is None else self.report._repr_html_()
-
-    @property
-    def succeeded(self) -> bool:
-        """Whether nothing is missing, or as little as the configuration allows."""
-        return bool(self.output.get("report", {}).get("succeeded", True))
 
 
 class AnalysisRunner:
@@ -127,6 +104,8 @@ class AnalysisRunner:
         with self._at_work():
             check_plotting(self.config)
             check_skims(self.config)
+            if self._histograms_events:
+                check_payload_files(self.config)
             self._say_what_is_off()
             return self._run_stages(only)
 
@@ -141,6 +120,7 @@ class AnalysisRunner:
             if not self.config.analyses:
                 return self.skim(only=only)
             if general.use_skimmed_input and general.run_skimming:
+                self._check_corrections()
                 skims = self.skim()
                 if not skims.succeeded:
                     logger.warning(
@@ -160,11 +140,26 @@ class AnalysisRunner:
         MetadataError, NoReachableReplicaError
             As `read_metadata`.
         """
+        return self._read_metadata(_nothing)
+
+    def _read_metadata(self, before_reading: Callable[[], None]) -> list[DatasetMetadata]:
+        """Return the metadata, and call a function first if any file has to be looked at for them."""
         self.config.check()
         with self._at_work(), self._workers() as executor:
-            self._metadata = source_metadata(self.config, self._store(), executor, show=self._progress)
+            self._metadata = source_metadata(
+                self.config, self._store(), executor, show=self._progress, before_reading=before_reading
+            )
         self._metadata_of = self._inputs()
         return self._metadata
+
+    @property
+    def _histograms_events(self) -> bool:
+        """Whether the switches ask for histograms of events."""
+        general = self.config.general
+        return general.run_processor and self.config.analyses and not general.run_plots_only
+
+    def _check_corrections(self) -> None:
+        check_corrections(self.config, show=self._progress)
 
     def plan(self) -> Missing:
         """Return what a run would compute and why, without computing it.
@@ -177,7 +172,10 @@ class AnalysisRunner:
             As the run would.
         """
         with self._at_work(), self._workers() as executor:
-            plans, _ = self._plans(write_skims=self._writes_skims, channels=self.config.analyses)
+            check = self._check_corrections if self.config.analyses else _nothing
+            plans, _ = self._plans(
+                write_skims=self._writes_skims, channels=self.config.analyses, before_reading=check
+            )
             return Processing(self.config, plans, open_ledger(self.config), executor).missing()
 
     @property
@@ -222,10 +220,13 @@ class AnalysisRunner:
     def _pass(self, title: str, *, channels: bool, only: Callable[[Missing], Missing] | None) -> RunResult:
         with self._at_work(), self._workers() as executor:
             writes = not channels or self._writes_skims
-            plans, writer = self._plans(write_skims=writes, channels=channels)
+            check = functools.cache(self._check_corrections if channels else _nothing)
+            plans, writer = self._plans(write_skims=writes, channels=channels, before_reading=check)
             begin = time.monotonic()
             processing = Processing(self.config, plans, open_ledger(self.config), executor)
             missing = processing.missing()
+            if missing.work:
+                check()
             self._announce(missing)
             if writer is not None:
                 writer.begin()
@@ -245,7 +246,7 @@ class AnalysisRunner:
             return self._finish(plans, folds, time.monotonic() - begin, writer)
 
     def _plans(
-        self, *, write_skims: bool, channels: bool = True
+        self, *, write_skims: bool, channels: bool = True, before_reading: Callable[[], None] | None = None
     ) -> tuple[list[DatasetPlan], SkimWriter | None]:
         """Return what the run wants of each dataset, and what writes the skims, if that is asked for."""
         units = Units(self.config)
@@ -260,7 +261,7 @@ class AnalysisRunner:
                 units.channels(one.dataset) if channels else {},
                 named=units.files,
             )
-            for one in known or self.metadata()
+            for one in known or self._read_metadata(before_reading or _nothing)
         ]
         if not write_skims:
             return plans, None
@@ -395,6 +396,10 @@ _NOTHING_CONFIGURED = {
     "run_mva_training": "nothing is configured for it (no 'mva')",
     "run_statistics": "nothing is configured for it (no 'statistics')",
 }
+
+
+def _nothing() -> None:
+    """Stand for what need not be done first."""
 
 
 def _log_outcome(report: RunReport) -> None:

@@ -41,6 +41,8 @@ def run_work(
         If a worker could not write its output.
     ConfigError
         If a worker found out that the configuration is wrong for every chunk.
+    PayloadFileError
+        If a worker could not open the payload of a correction.
     """
     deaths: Counter[str] = Counter()
     again: list[Work] = []

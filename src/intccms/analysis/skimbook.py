@@ -10,7 +10,7 @@ from intccms.analysis.chunks import chunks_of
 from intccms.analysis.ledger import DatasetPlan, FilePlan, Name
 from intccms.analysis.ledger.names import short_hash
 from intccms.analysis.ledger.units import differences
-from intccms.analysis.normalise import check_weight_sums
+from intccms.analysis.normalise import check_positions, check_weight_sums
 from intccms.analysis.results import PartTarget
 from intccms.analysis.skims import part_from_bytes
 from intccms.datasets import DatasetManager
@@ -318,6 +318,7 @@ class SkimReader:
                 absent |= {(index, start): _why_absent(entry, start) for start, _ in entry.missing}
         metadata = DatasetMetadata(dataset, tuple(records))
         check_weight_sums(self._config, metadata, masked_text(self._storage.url(dataset.name)))
+        check_positions(self._config, metadata)
         units = self._units.channels(dataset)
         return DatasetPlan(metadata, files, units, named=self._units.files, absent=absent)
 

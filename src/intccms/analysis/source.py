@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from intccms.analysis.executors import Executor, Lost
+from intccms.analysis.normalise import check_positions
 from intccms.analysis.preflight import check_weights
 from intccms.analysis.progress import show_progress
 from intccms.analysis.report import Skipped
@@ -35,14 +36,33 @@ logger = logging.getLogger(__name__)
 
 
 def source_metadata(
-    config: Config, store: MetadataStore, executor: Callable[[], Executor], *, show: bool
+    config: Config,
+    store: MetadataStore,
+    executor: Callable[[], Executor],
+    *,
+    show: bool,
+    before_reading: Callable[[], None],
 ) -> list[DatasetMetadata]:
     """Bring the metadata of all datasets up to date, and check the declared columns against them.
+
+    Parameters
+    ----------
+    config
+        The configuration.
+    store
+        What is known of files.
+    executor
+        Gives the executor when it is first needed.
+    show
+        Show progress bars.
+    before_reading
+        Called before any file is looked at, if one has to be: what takes shorter than that is to fail first.
 
     Raises
     ------
     ConfigError
-        If a dataset is empty, or a declared column is in none of the files looked at.
+        If a dataset is empty, a declared column is in none of the files looked at, or a position of theory weights is
+        beyond those of a file.
     MetadataError, NoReachableReplicaError
         As `read_metadata`.
     """
@@ -55,6 +75,7 @@ def source_metadata(
         manager.files(dataset.name)
 
     def run(tasks: Sequence[MetadataTask]) -> Iterator[tuple[MetadataTask, FileMetadata]]:
+        before_reading()
         with show_progress("metadata", len(tasks), "files", show=show) as advance:
             for done in run_each(executor(), MetadataTask.__call__, tasks):
                 task, record = (done.item, _lost(done)) if isinstance(done, Lost) else done
@@ -69,6 +90,8 @@ def source_metadata(
         weight_sums={dataset.name: wanted_sums(config, dataset) for dataset in manager.datasets},
     )
     check_columns(config, metadata)
+    for one in metadata:
+        check_positions(config, one)
     return metadata
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import time
 import traceback
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from intccms.analysis.results import Chunk, ChunkFailure, DatasetSums, Halt, Rec
 from intccms.analysis.skims import SkimIO, part_to_bytes
 from intccms.datasets import open_source
 from intccms.datasets.sources import UNREADABLE
-from intccms.errors import ConfigError, OutputError, ReplacedFileError
+from intccms.errors import ConfigError, OutputError, PayloadFileError, ReplacedFileError
 from intccms.skimming import ColumnPlan
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ class ProcessChunks:
                 type(exc)(str(exc))
             )  # without the cause, which another process may not be able to unpickle
         except Exception as exc:  # noqa: BLE001  the boundary where an error becomes a reported failure
+            if _is_unopened_payload(exc):
+                return Halt(PayloadFileError(f"{exc} (on the worker {platform.node()})"))
             text = traceback.format_exc()
             chunk = work.chunk
             sumw = sum_weights(chunk, self._datasets[chunk.dataset].weight_branch)
@@ -152,6 +155,13 @@ class ProcessChunks:
     @cached_property
     def _datasets(self) -> dict[str, Dataset]:
         return {one.name: one for one in self.config.selected_datasets()}
+
+
+def _is_unopened_payload(exc: BaseException | None) -> bool:
+    """Tell whether an error goes back to a payload that cannot be opened, which no other chunk could open either."""
+    while exc is not None and not isinstance(exc, PayloadFileError):
+        exc = exc.__cause__
+    return exc is not None
 
 
 @dataclass(frozen=True)

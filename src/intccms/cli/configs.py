@@ -38,9 +38,13 @@ def validate(*, config: str, overrides: tuple[str, ...]) -> None:
         from intccms.analysis.preflight import check_plotting
 
         check_plotting(loaded)
+    if loaded.all_corrections():
+        from intccms.analysis.preflight import check_corrections
+
+        check_corrections(loaded)
     click.echo(
         f"valid: datasets: {len(datasets)}, channels: {len(channels)}, observables: {observables} "
-        "(files are looked for when it runs)"
+        "(event files are looked for when it runs)"
     )
     click.echo(f"digest: {loaded.digest()}")
 

@@ -52,7 +52,7 @@ class UncertaintySource(Model):
     differences from it; ``replicas``: plus and minus their standard deviation about nominal."""
     weight_sums: str | None = Field(default=None, json_schema_extra={"digest": False})
     """Branch of weights (``LHEScaleWeight``) whose sums over generated events normalise the variations; their keys are
-    positions in it."""
+    positions in it. Those of ``LHEScaleWeight`` are of its nine members, also where a sample leaves the nominal one out."""
     args: Arguments | None = None
     """Arguments of its own; default: those of the correction."""
     file: str | None = None
