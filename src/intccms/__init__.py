@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from intccms.analysis import AnalysisRunner
-    from intccms.schema import Config, ObjVar, load_config
+    from intccms.schema import SYS, Config, ObjVar, Payload, load_config
 
-__all__ = ["AnalysisRunner", "Config", "ObjVar", "__version__", "load_config"]
+__all__ = ["SYS", "AnalysisRunner", "Config", "ObjVar", "Payload", "__version__", "load_config"]
 
 try:
     __version__ = version("intccms")
@@ -20,6 +20,8 @@ _HOMES = {
     "AnalysisRunner": "intccms.analysis",
     "Config": "intccms.schema",
     "ObjVar": "intccms.schema",
+    "Payload": "intccms.schema",
+    "SYS": "intccms.schema",
     "load_config": "intccms.schema",
 }
 

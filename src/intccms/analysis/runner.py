@@ -388,7 +388,7 @@ class AnalysisRunner:
         for name, reason in _NOTHING_CONFIGURED.items():
             if getattr(general, name):
                 logger.warning("general.%s=True: %s, so it does nothing", name, reason)
-        if not general.run_systematics:
+        if not general.run_systematics and not self.config.all_corrections():
             logger.info("general.run_systematics=False: no corrections are configured, so it does nothing")
 
 

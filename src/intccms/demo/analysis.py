@@ -8,19 +8,42 @@ from __future__ import annotations
 from typing import Any
 
 import awkward as ak
+import numpy as np
 
 from intccms.selection.library import combination_mass, count_is, has_at_least
 
 __all__ = [
     "b_jets",
     "good_muons",
+    "jet_energy_uncertainty",
     "leading_pt",
+    "met_of_varied_jets",
+    "muon_efficiency",
     "one_muon",
     "resonance_mass",
     "search_region",
     "skim",
     "top_jets",
 ]
+
+
+def jet_energy_uncertainty(eta: Any, pt: Any) -> Any:
+    """Return the relative uncertainty of the energy of jets: 1 %, more at low momentum and at large angles."""
+    return 0.01 + 0.005 * abs(eta) + 0.5 / pt
+
+
+def met_of_varied_jets(met_pt: Any, met_phi: Any, jet_pt: Any, stored_pt: Any, jet_phi: Any) -> tuple[Any, Any]:
+    """Return missing momentum [GeV] and its azimuth after what was added to jets was taken from it."""
+    change = jet_pt - stored_pt
+    x = met_pt * np.cos(met_phi) - ak.sum(change * np.cos(jet_phi), axis=1)
+    y = met_pt * np.sin(met_phi) - ak.sum(change * np.sin(jet_phi), axis=1)
+    return np.hypot(x, y), np.arctan2(y, x)
+
+
+def muon_efficiency(pt: Any, key: str) -> Any:
+    """Return the factor for each muon: 1, give or take 1 % and a tenth of it per 100 GeV."""
+    sign = {"nominal": 0.0, "up": 1.0, "down": -1.0}[key]
+    return 1.0 + sign * (0.01 + 1e-5 * pt)
 
 
 def skim(trigger: Any, met_pt: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 from intccms.demo import analysis
 from intccms.demo.golden import GOLDEN_FILE
 from intccms.demo.samples import DEMO_SAMPLES, LUMINOSITY
-from intccms.schema import ObjVar
+from intccms.schema import SYS, ObjVar
 from intccms.selection.library import count_is, has_at_least
 
 __all__ = ["DEMO_FOLDER", "config", "demo_config"]
@@ -56,6 +56,7 @@ def demo_config(folder: Path = DEMO_FOLDER, *, lumi: float = LUMINOSITY) -> dict
                 "chunk_size": 20_000,
             },
         },
+        "corrections": _corrections(),
         "good_object_masks": [
             {"collection": "Muon", "function": analysis.good_muons, "use": [MUON, MET_PT]},
             {"collection": "FatJet", "function": analysis.top_jets, "use": [FAT_JET]},
@@ -133,9 +134,71 @@ def demo_config(folder: Path = DEMO_FOLDER, *, lumi: float = LUMINOSITY) -> dict
                 "data": "Data (simulated)",
             },
             "rebin": {"SR/mtt": 2},
+            "variations": True,
             "cms_label": "Demo",
         },
     }
+
+
+def _corrections() -> list[dict[str, Any]]:
+    """Return the uncertainties of the demo: nominally nothing is corrected, since the simulation is the truth."""
+    varies_with_jets = {"name": "met_jet_energy", "varies_with": "jet_energy"}
+    return [
+        {
+            "name": "jet_energy",
+            "type": "object",
+            "target": [ObjVar("Jet", "pt"), ObjVar("Jet", "mass")],
+            "args": [ObjVar("Jet", "eta"), ObjVar("Jet", "pt")],
+            "uncertainty_sources": [
+                {"name": "jet_energy", "up_function": analysis.jet_energy_uncertainty, "is_delta": True}
+            ],
+        },
+        {
+            "name": "fat_jet_energy",
+            "type": "object",
+            "target": [ObjVar("FatJet", "pt"), ObjVar("FatJet", "mass")],
+            "args": [ObjVar("FatJet", "eta"), ObjVar("FatJet", "pt")],
+            "uncertainty_sources": [
+                {
+                    "name": "fat_jet_energy",
+                    "varies_with": "jet_energy",
+                    "up_function": analysis.jet_energy_uncertainty,
+                    "is_delta": True,
+                }
+            ],
+        },
+        {
+            "name": "met",
+            "type": "object",
+            "target": [ObjVar("PuppiMET", "pt"), ObjVar("PuppiMET", "phi")],
+            "op": "replace",
+            "args": [
+                *(ObjVar("PuppiMET", field) for field in ("pt", "phi")),
+                *(ObjVar("Jet", field) for field in ("pt", "pt_as_read", "phi")),
+            ],
+            "uncertainty_sources": [
+                {
+                    **varies_with_jets,
+                    "up_function": analysis.met_of_varied_jets,
+                    "down_function": analysis.met_of_varied_jets,
+                }
+            ],
+        },
+        {
+            "name": "muon_efficiency",
+            "type": "event",
+            "args": [ObjVar("Muon", "pt"), SYS],
+            "nominal_function": analysis.muon_efficiency,
+            "nominal_idx": "nominal",
+            "reduce": "prod",
+            "uncertainty_sources": [{"name": "muon_efficiency", "up_and_down_idx": ["up", "down"]}],
+        },
+        {
+            "name": "luminosity",
+            "type": "normalisation",
+            "uncertainty_sources": [{"name": "luminosity", "up_and_down_idx": [1.015, 0.985]}],
+        },
+    ]
 
 
 def _same(values: Any) -> Any:
