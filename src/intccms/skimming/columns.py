@@ -256,7 +256,7 @@ class ColumnPlan:
                         }
                     )
             lost = sorted(set.intersection(*lacking)) if lacking else []
-            known = [branch for _, available in samples for branch in available]
+            known = {branch for _, available in samples for branch in available} - set(map(str, lost))
             for column in lost:
                 kind = "its target" if column in targets else "the column"
                 when = f" ({', '.join(dict.fromkeys(years))})" if years else ""
