@@ -46,6 +46,8 @@ class Events:
         collection, field = column
         if column in self.read:
             return self.read[column]
+        if field is not None and field.endswith("_as_read"):
+            return self.events[collection][field.removesuffix("_as_read")]
         if column == ObjVar("event"):
             events = self.events
             for name, values in self.made.items():

@@ -85,6 +85,8 @@ class Tiling:
     def copy_unchanged(self, sums: DatasetSums) -> None:
         """Give variations that change nothing in the chunk the nominal content."""
         names = self._unchanged if self._plan.touched.collections else []
+        variations = self._plan.object_variations.items()
+        names = [*names, *(name for name, one in variations if one.name in self._plan.absent)]
         of_channels = (
             {one.name: set(self._plan.of_channel(one)) for one in self._plan.channels} if names else {}
         )

@@ -96,7 +96,7 @@ def _reaching(
         for correction in corrections
         if correction.type == "event"
         for source in correction.uncertainty_sources
-    } - {None}
+    }
     for index in reversed(range(len(corrections))):
         correction = corrections[index]
         if correction.type == "normalisation":
@@ -106,6 +106,7 @@ def _reaching(
             found.append(index)
             if correction.type == "object":
                 used |= {column.collection for column in correction.columns()}
+                leaders |= {source.varies_with for source in correction.uncertainty_sources}
     return tuple(reversed(found))
 
 

@@ -219,8 +219,13 @@ class SystematicsPlan:
         return frozenset(changed)
 
 
-def _follow(plan: SystematicsPlan, at_start: frozenset[str]) -> Touched:
-    """Return what depends on some collections, through masks and ghost observables."""
+def _follow(
+    plan: SystematicsPlan, at_start: frozenset[str], together: frozenset[str] = frozenset()
+) -> Touched:
+    """Return what depends on some collections, through masks and ghost observables.
+
+    All ghost observables that are filed under one of the collections `together` are made at the same time.
+    """
     config = plan.config
     if not at_start:
         return Touched(frozenset())
@@ -233,20 +238,30 @@ def _follow(plan: SystematicsPlan, at_start: frozenset[str]) -> Touched:
 
     reached = reach(config, plan.channels, plan.corrections)
     masks, ghosts = set(), set()
+    looked_at: set[ObjVar] = set()
     for index in reached.masks:
         mask = config.good_object_masks[index]
-        if differs([*mask.use, ObjVar(mask.collection)]):
+        # what a mask that differs looks at must not be narrowed before: masks apply in order
+        waits = bool(looked_at & {ObjVar(mask.collection), _WHOLE_EVENTS})
+        if waits or differs([*mask.use, ObjVar(mask.collection)]):
             masks.add(index)
             varied.add(mask.collection)
+            looked_at |= {
+                _WHOLE_EVENTS if ObjVar(*one) == _WHOLE_EVENTS else ObjVar(ObjVar(*one).collection)
+                for one in mask.use
+            }
     baseline = config.baseline_selection is not None and differs(config.baseline_selection.use)
     for index in reached.ghosts:
         ghost = config.ghost_observables[index]
-        if differs(ghost.use) or ghost.collection in varied:
+        if differs(ghost.use) or ghost.collection in varied | together:
             ghosts.add(index)
             if ghost.collection == "event":
                 columns |= {ObjVar("event", name) for name in ghost.names}
             else:
                 varied.add(ghost.collection)
+    made = {config.ghost_observables[index].collection for index in ghosts} - {"event"}
+    if not made <= together:
+        return _follow(plan, at_start, together | made)
     return Touched(
         at_start,
         frozenset(masks),

@@ -16,7 +16,7 @@ from intccms.schema.base import ObjVar
 from intccms.schema.reach import is_as_read
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -45,6 +45,8 @@ class Base:
         The events.
     targets
         What corrections change.
+    as_read
+        What can also be asked for as it was read; default: the targets.
 
     Raises
     ------
@@ -52,9 +54,12 @@ class Base:
         If a target does not exist.
     """
 
-    def __init__(self, columns: Lookup, targets: Sequence[ObjVar], where: str) -> None:
+    def __init__(
+        self, columns: Lookup, targets: Sequence[ObjVar], where: str, as_read: Collection[ObjVar] = ()
+    ) -> None:
         self.columns = columns
         self.targets = frozenset(targets)
+        self.named_as_read = self.targets | frozenset(as_read)
         self.as_read: State = {}
         self.counts: dict[str, NDArray[np.int64] | None] = {}
         for target in dict.fromkeys(targets):
@@ -143,7 +148,7 @@ class StateColumns:
 
     def _look_up(self, column: ObjVar, where: str) -> Any:
         base = self._base
-        as_read = is_as_read(column, base.targets)
+        as_read = is_as_read(column, base.named_as_read)
         if as_read is not None:
             return self._repeated(base.column(as_read, where))
         if column in base.targets:
