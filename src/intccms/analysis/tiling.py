@@ -79,6 +79,7 @@ class Tiling:
                 fields=once.fields,
                 beneath=once.field,
                 attributes=self._corrected.seen,
+                links_beneath=self._corrected.links,
             )
             yield Layers(once, once.over(tile), rows.event), rows
 

@@ -69,15 +69,25 @@ class EventsView:
         if name in self._forbidden:
             message = (
                 f"a reference into {name} is followed, which corrections vary: add ObjVar({name!r}) to 'use', so that the "
-                "function is evaluated for every variation"
+                "function is evaluated for every variation. From objects that another reference led to, take those of 'use' "
+                "instead"
             )
             raise FunctorError(message)
-        return self._read[name]
+        found = self._read[name]
+        if isinstance(self._read, EventsView):
+            return found
+        return ak.Array(
+            found.layout, behavior=found.behavior, attrs={**found.attrs, _ORIGINAL: _Detour(self, name)}
+        )
 
     @cached_property
     def _read(self) -> Any:
         found = self._beneath.get(_ORIGINAL)
         return self._beneath[_FACTORY].events() if found is None else found
+
+    def changes(self, name: str) -> bool:
+        """Tell whether corrections change a collection, nominally or in variations."""
+        return name in self._collections or name in self._forbidden
 
     def lead_to(self, collections: Mapping[str, Any]) -> None:
         """Set the corrected collections, which have to know this view before."""
@@ -91,6 +101,31 @@ class EventsView:
     def given_to(self, array: Any) -> Any:
         """Return an array whose references lead here."""
         return ak.Array(array.layout, behavior=array.behavior, attrs={**array.attrs, **self.as_attributes})
+
+
+class _Detour:
+    """What references of objects lead to that were themselves reached by one and are as they were read.
+
+    An object as it was read does not know in which variation it is looked at, so that from there no way leads to what
+    corrections change.
+    """
+
+    def __init__(self, view: EventsView, through: str) -> None:
+        self._view, self._through = view, through
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return self[name]
+
+    def __getitem__(self, name: str) -> Any:
+        if self._view.changes(name):
+            message = (
+                f"a reference into {name}, which corrections change, is followed through {self._through}, which they do "
+                f"not: take the {self._through} of 'use' instead, and select those that are referred to"
+            )
+            raise FunctorError(message)
+        return self._view[name]
 
 
 def rebuilt(

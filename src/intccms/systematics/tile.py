@@ -95,6 +95,11 @@ class Tile:
         self._kept = {}
 
     @property
+    def links(self) -> Mapping[str, Link]:
+        """Where the objects of its corrected collections went."""
+        return self._links
+
+    @property
     def seen(self) -> dict[str, Any]:
         """Attributes of arrays that look references up here."""
         return self._view.as_attributes
@@ -162,6 +167,7 @@ def make_tile(
     beneath: Callable[[str], Any],
     attributes: Mapping[str, Any],
     forbidden: frozenset[str] = frozenset(),
+    links_beneath: Mapping[str, Link] | None = None,
 ) -> Tile:
     """Return a tile.
 
@@ -179,6 +185,8 @@ def make_tile(
         Those of the events beneath, which lead to what references find there.
     forbidden
         Collections that a reference must not be followed into.
+    links_beneath
+        Where the objects of collections went that are corrected in the events beneath.
     """
     base = states.base
     made, links = {}, {}
@@ -192,7 +200,10 @@ def make_tile(
             made[name], links[name] = _ordered(whole, content, base, rows, name)
     origin = np.arange(len(rows.event))
     view = EventsView({}, forbidden, attributes)
-    done = {name: view.given_to(relinked(name, objects, links, origin)) for name, objects in made.items()}
+    done = {}
+    for name, objects in made.items():
+        linked = relinked(name, objects, links, origin)
+        done[name] = view.given_to(relinked(name, linked, links_beneath or {}, rows.event))
     view.lead_to(done)
     is_once = len(rows.event) == len(base)
     return Tile(beneath, None if is_once else rows.event, done, fields, links, view, origin)
