@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from intccms.schema import Functor
     from intccms.schema.selection import GhostObservable, ObjectMask, Observable
 
-__all__ = ["Layers", "mask_objects"]
+__all__ = ["Layers", "ghost_values", "mask_objects"]
 
 
 class Layers:
@@ -99,7 +99,7 @@ class Layers:
     def add_ghost(self, ghost: GhostObservable, where: str, *, touched: bool) -> None:
         """Compute quantities for later functors."""
         layer = self._layer(touched=touched)
-        values = list(_ghost_values(layer.call(ghost, where), ghost.names, where))
+        values = list(ghost_values(layer.call(ghost, where), ghost.names, where))
         layer.add(ghost.collection, ghost.names, values, where)
         if layer is self.shared and self.tiled is not None:
             self.tiled.events.stand_on(self.shared.field, self.rows)
@@ -129,7 +129,8 @@ def mask_objects(columns: Columns, mask: ObjectMask, where: str) -> None:
     columns.replace(mask.collection, objects[object_mask(columns.call(mask, where), objects, where)])
 
 
-def _ghost_values(result: Any, names: list[str], where: str) -> Iterator[Any]:
+def ghost_values(result: Any, names: list[str], where: str) -> Iterator[Any]:
+    """Yield what a ghost observable's function returned, one array per name."""
     if isinstance(result, dict) or (len(names) > 1 and isinstance(result, ak.Array)):
         given = list(result) if isinstance(result, dict) else result.fields
         if missing := [name for name in names if name not in given]:

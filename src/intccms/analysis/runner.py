@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from intccms.analysis.report import RunReport
+    from intccms.systematics.describe import PlanDescription
 
 __all__ = ["AnalysisRunner", "RunResult"]
 
@@ -183,6 +184,19 @@ class AnalysisRunner:
         """Whether the pass that the switches ask for writes skims."""
         general = self.config.general
         return not self.config.analyses or (general.save_skimmed_output and not general.use_skimmed_input)
+
+    def systematics(self, *, events: int | None = None) -> PlanDescription:
+        """Return the variations of the run and how they are evaluated, to be looked at; nothing is read or computed.
+
+        Parameters
+        ----------
+        events
+            Selected events of a chunk, for the estimate of memory; default: 4,000.
+        """
+        from intccms.systematics.describe import describe_plan
+
+        self.config.check()
+        return describe_plan(self.config) if events is None else describe_plan(self.config, events=events)
 
     def plans(self) -> list[DatasetPlan]:
         """Return the datasets with their files and chunks, as a run would read them.

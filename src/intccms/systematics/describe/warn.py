@@ -1,0 +1,132 @@
+"""What a plan has that is probably not meant."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from intccms.schema.base import ObjVar
+from intccms.schema.reach import reach
+from intccms.systematics.describe.steps import few
+from intccms.systematics.describe.years import corrections_of, is_of_year, years_by_source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from intccms.systematics.plan import SystematicsPlan
+
+__all__ = ["warnings_of"]
+
+_MET = frozenset({"MET", "PuppiMET", "ChsMET", "PFMET"})
+_JETS = ("Jet", "FatJet")
+_SCALE = "jes"
+"""What the names of uncertainty sources of the jet energy scale begin with."""
+
+
+def warnings_of(plans: Sequence[SystematicsPlan]) -> list[str]:
+    """Return warnings about the plans of all datasets, each once, with the years that it is about."""
+    found: dict[str, dict[str, None]] = {}
+    simulated = [plan for plan in plans if not plan.dataset.is_data]
+    for plan in simulated:
+        for text in (*_met(plan), *_jets(plan), *_dropped(plan), *_incomplete(plan)):
+            found.setdefault(text, {})[plan.dataset.year or ""] = None
+    years = list(dict.fromkeys(plan.dataset.year or "" for plan in simulated))
+    merged = [
+        text if set(there) == set(years) else f"{', '.join(there)}: {text}" for text, there in found.items()
+    ]
+    return [*merged, *(_years(simulated, years) if len(years) > 1 else ())]
+
+
+def _met(plan: SystematicsPlan) -> Iterator[str]:
+    """Yield collections of missing momentum that do not follow the jets."""
+    moved = [one.name for one in plan.chain if one.targets_collection == "Jet" and "pt" in one.targets_fields]
+    if not moved:
+        return
+    for collection, readers in _readers(plan).items():
+        is_met = collection in _MET or collection.startswith("DeepMET")
+        if is_met and collection not in plan.corrected:
+            yield (
+                f"{few(readers)} {_verb(readers, 'read')} {collection}, which stays as it was read while {few(moved)} "
+                f"{_verb(moved, 'change')} Jet. To follow the jets, it takes an object correction of {collection}: with "
+                "the payloads of its kind of jets (Puppi for PuppiMET), or with the shifts that NanoAOD stores "
+                "(intccms.systematics.met.stored_met)."
+            )
+
+
+def _jets(plan: SystematicsPlan) -> Iterator[str]:
+    """Yield kinds of jets that are used, and of which only the other one moves with the energy scale."""
+    readers = _readers(plan)
+    scales = [name for name in plan.object_variations if name.lower().startswith(_SCALE)]
+    moved = frozenset().union(*plan.touches(scales).values())
+    for one, other in (_JETS, _JETS[::-1]):
+        if one in readers and other in moved and one not in moved:
+            yield (
+                f"{few(readers[one])} {_verb(readers[one], 'read')} {one}, but the sources of the jet energy scale vary "
+                f"{other} only. Correct {one} as well, with sources that say varies_with."
+            )
+
+
+def _dropped(plan: SystematicsPlan) -> Iterator[str]:
+    """Yield corrections whose result nothing uses."""
+    there = {one.name for one in corrections_of(plan)}
+    for one in plan.corrections:
+        if one.name not in there:
+            sources = [source.name for source in plan.sources(one)]
+            lost = f", and the sources {few(sources)} are left out" if sources else ""
+            yield (
+                f"correction {one.name!r} changes {', '.join(map(str, one.target or []))}, which no channel uses: it is "
+                f"not evaluated{lost}."
+            )
+
+
+def _incomplete(plan: SystematicsPlan) -> Iterator[str]:
+    lenient = [one.name for one in (*plan.chain, *plan.weights) if one.ignore_missing]
+    if lenient:
+        yield (
+            f"{', '.join(lenient)} {_verb(lenient, 'change')} nothing where a file lacks a column of "
+            f"{'theirs' if len(lenient) > 1 else 'its own'} (ignore_missing)."
+        )
+
+
+def _years(plans: Sequence[SystematicsPlan], years: Sequence[str]) -> Iterator[str]:
+    """Yield sources that some years have, although their names do not end in a year; and those of another year."""
+    partial: dict[tuple[str, ...], list[str]] = {}
+    for name, mine in years_by_source(plans).items():
+        ending = [year for year in years if year and name.endswith(f"_{year}")]
+        if ending and ending[0] not in mine:
+            yield f"source {name!r} stands among the corrections of {', '.join(mine)}, but its name ends in {ending[0]}."
+        elif not is_of_year(name, mine) and set(mine) != set(years):
+            partial.setdefault(tuple(mine), []).append(name)
+    for those, names in partial.items():
+        lacking = [year for year in years if year not in those]
+        yield (
+            f"{few(names)}: in {', '.join(those)}, not in {', '.join(lacking)}, and not of one year by its name: one "
+            "nuisance for all years that have it, and no effect in the others."
+        )
+
+
+def _readers(plan: SystematicsPlan) -> dict[str, list[str]]:
+    """Return collection -> the functors that read it."""
+    config = plan.config
+    reached = reach(config, plan.channels, plan.corrections)
+    uses: dict[str, list[ObjVar]] = {}
+    for index in reached.masks:
+        mask = config.good_object_masks[index]
+        uses[f"good_object_masks.{index}"] = [ObjVar(mask.collection), *mask.use]
+    if config.baseline_selection is not None:
+        uses["baseline_selection"] = config.baseline_selection.use
+    for index in reached.ghosts:
+        uses[f"ghost_observables.{index}"] = config.ghost_observables[index].use
+    for channel in plan.channels:
+        if channel.selection is not None:
+            uses[f"channels.{channel.name}.selection"] = channel.selection.use
+        for observable in channel.observables:
+            uses[f"channels.{channel.name}.observables.{observable.name}"] = observable.use
+    found: dict[str, list[str]] = {}
+    for name, columns in uses.items():
+        for collection in dict.fromkeys(ObjVar(*column).collection for column in columns):
+            found.setdefault(collection, []).append(name)
+    return found
+
+
+def _verb(names: Sequence[str], verb: str) -> str:
+    return verb if len(names) > 1 else f"{verb}s"
