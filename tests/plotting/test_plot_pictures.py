@@ -123,6 +123,19 @@ def test_every_source_has_a_panel_and_every_column_an_axis_title(histogram_of, r
     assert {"CMS", "Simulation Private work", "SR"} <= set(texts(figure))
 
 
+def test_of_many_sources_those_that_change_most_are_drawn_in_their_order(histogram_of, report):
+    # source i moves one bin by i per cent: of 60, the last forty are the largest
+    contents_of = {
+        ("mc", f"s{i}_{way}"): [0, 100 + sign * i, 100, 100, 0]
+        for i in range(60)
+        for way, sign in (("up", 1), ("down", -1))
+    }
+    figure = variations_plot(histogram_of({"mc": [0, 100, 100, 100, 0], **contents_of}), report=report)
+    titles = [title for ax in figure.axes if (title := ax.get_title(loc="left"))]
+    assert titles == [f"s{i}" for i in range(20, 60)]
+    assert "20 sources with smaller effects not shown" in texts(figure)
+
+
 def test_a_histogram_without_variations_says_how_to_get_them(histogram_of, plane):
     with pytest.raises(ConfigError, match=r"no variations but \['nominal'\].*general.run_systematics"):
         variations_plot(histogram_of({"mc": [0, 1, 2, 3, 0]}))

@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-__all__ = ["draw_variations", "relative_variations", "variations_plot"]
+__all__ = ["LARGEST", "draw_variations", "largest", "relative_variations", "variations_plot"]
 
 UP, DOWN = "#bd1f01", "#3f90da"
 COLUMNS = 4
+LARGEST = 40
+"""Sources that are drawn: a panel takes a third of a second, and nobody looks at two hundred."""
 
 
 def relative_variations(given: Contents, data_names: list[str]) -> dict[str, dict[str, NDArray[np.float64]]]:
@@ -48,6 +50,21 @@ def relative_variations(given: Contents, data_names: list[str]) -> dict[str, dic
     return found
 
 
+def largest(
+    ratios: dict[str, dict[str, NDArray[np.float64]]], number: int = LARGEST
+) -> tuple[dict[str, dict[str, NDArray[np.float64]]], int]:
+    """Return the sources that change most in any bin, in their order, and how many are left out."""
+    if len(ratios) <= number:
+        return ratios, 0
+
+    def change(source: str) -> float:
+        shifts = np.abs(np.stack(list(ratios[source].values())) - 1.0)
+        return float(np.max(shifts, where=np.isfinite(shifts), initial=0.0))
+
+    kept = set(sorted(ratios, key=change, reverse=True)[:number])
+    return {source: one for source, one in ratios.items() if source in kept}, len(ratios) - number
+
+
 def variations_plot(
     histogram: Any,
     *,
@@ -56,7 +73,9 @@ def variations_plot(
     channel: str = "",
     observable: str | None = None,
 ) -> Figure:
-    """Draw all systematic sources of a 1-D histogram, a panel each, as ratios of the total simulation to nominal.
+    """Draw systematic sources of a 1-D histogram, a panel each, as ratios of the total simulation to nominal.
+
+    Of more than `LARGEST` sources those are drawn that change most; the plot says how many it leaves out.
 
     Parameters
     ----------
@@ -94,6 +113,7 @@ def draw_variations(
             "Switch on general.run_systematics and fill again, or set plotting.variations to False."
         )
         raise ConfigError(message)
+    ratios, left_out = largest(ratios)
     columns = min(COLUMNS, max(2, len(ratios)))
     rows = math.ceil(len(ratios) / columns)
     title = checked_text(given.axes[0].title, f"label of observable {observable!r}")
@@ -108,7 +128,8 @@ def draw_variations(
             if lowest is not None:
                 lowest.tick_params(labelbottom=True)
                 lowest.set_xlabel(title, fontsize=18)
-        _write_headline(figure, plotting, channel, incomplete_text(report))
+        more = f"{left_out} sources with smaller effects not shown" if left_out else ""
+        _write_headline(figure, plotting, channel, incomplete_text(report), more)
         handles = {line.get_label(): line for panel in panels.flat for line in panel.patches}
         figure.legend(
             handles.values(),
@@ -132,8 +153,10 @@ def _make_panels(rows: int, columns: int) -> tuple[Figure, Any]:
     return figure, figure.subplots(rows, columns, sharex=True, squeeze=False)
 
 
-def _write_headline(figure: Figure, plotting: PlottingConfig, channel: str, warning: str) -> None:
-    """Write CMS, the configured text, the channel and a warning in one line above all panels."""
+def _write_headline(
+    figure: Figure, plotting: PlottingConfig, channel: str, warning: str, remark: str
+) -> None:
+    """Write CMS, the configured text, the channel, a warning and a remark in one line above all panels."""
     left, height = 0.9 / figure.get_figwidth(), 1.0 - 0.2 / figure.get_figheight()
     canvas: Any = figure.canvas
     renderer = canvas.get_renderer()
@@ -149,6 +172,7 @@ def _write_headline(figure: Figure, plotting: PlottingConfig, channel: str, warn
         ),
         (channel, {"fontweight": "bold", "fontsize": 20}),
         (warning, {"fontweight": "bold", "fontsize": 20, "color": UP}),
+        (remark, {"fontsize": 16}),
     ]
     for text, style in parts:
         if text:

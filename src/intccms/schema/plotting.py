@@ -36,7 +36,8 @@ class PlottingConfig(Model):
     """Uncertainty band of the simulation: its statistical uncertainty, or also all systematic variations in
     the histogram, each source linear over the processes and the sources in quadrature."""
     variations: bool = False
-    """Also draw, for 1-D observables, all variations relative to nominal (``{observable}_variations``)."""
+    """Also draw, for 1-D observables, variations relative to nominal (``{observable}_variations``), of many sources the
+    forty that change most."""
     ratio: bool = True
     """Draw the panel with data over simulation where there are both."""
     ratio_range: Range = (0.5, 1.5)
