@@ -56,18 +56,19 @@ class AnalysisProcessor(ProcessorABC):  # type: ignore[misc,unused-ignore]
         self._channels = [
             one for one in config.selected_channels() if channels is None or one.name in channels
         ]
-        self._plans: dict[str, SystematicsPlan] = {}
+        self._plans: dict[tuple[str, frozenset[str]], SystematicsPlan] = {}
 
     @property
     def config(self) -> Config:
         """The configuration."""
         return self._config
 
-    def plan(self, dataset: str) -> SystematicsPlan:
-        """Return the variations of a dataset."""
-        if dataset not in self._plans:
-            self._plans[dataset] = SystematicsPlan(self._config, self._datasets[dataset], self._channels)
-        return self._plans[dataset]
+    def plan(self, dataset: str, absent: frozenset[str] = frozenset()) -> SystematicsPlan:
+        """Return the variations of a dataset, for input that lacks columns of some corrections."""
+        key = (dataset, absent)
+        if key not in self._plans:
+            self._plans[key] = SystematicsPlan(self._config, self._datasets[dataset], self._channels, absent)
+        return self._plans[key]
 
     def process(self, events: Any) -> DatasetSums:
         """Return the sums of events of a source file; see `sums`."""
@@ -111,7 +112,7 @@ class AnalysisProcessor(ProcessorABC):  # type: ignore[misc,unused-ignore]
         self._note_absent(sums, dataset, absent)
         if len(columns):
             sums.absent_corrections = frozenset(events.metadata.get("absent_corrections", ()))
-            self._analyse(columns, weights, sums, self.plan(dataset.name).without(sums.absent_corrections))
+            self._analyse(columns, weights, sums, self.plan(dataset.name, sums.absent_corrections))
         else:
             self._fill_nothing(sums, dataset)
         return sums

@@ -5,7 +5,7 @@ The plan follows from the configuration alone: every functor and correction decl
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -79,10 +79,6 @@ class SystematicsPlan:
     absent: frozenset[str] = frozenset()
     """Corrections that change nothing here, because the input lacks a column of theirs."""
     _reached: dict[str, frozenset[str]] = field(default_factory=dict)
-
-    def without(self, absent: frozenset[str]) -> SystematicsPlan:
-        """Return the plan for input that lacks columns of some corrections."""
-        return replace(self, absent=absent) if absent else self
 
     @property
     def varies(self) -> bool:
