@@ -145,8 +145,8 @@ class _Walk:
         general = config.general.model_copy(update={"run_systematics": False})
         alone = config.model_copy(update={"general": general})
         self._config, self._checks, self._cuts = config, checks, cuts
-        self._plan = SystematicsPlan(config, dataset, channels).without(missing)
-        self._nominal = SystematicsPlan(alone, dataset, channels).without(missing)
+        self._plan = SystematicsPlan(config, dataset, channels, missing)
+        self._nominal = SystematicsPlan(alone, dataset, channels, missing)
         self._reached = reach(config, channels, self._plan.corrections)
 
     def run(self, columns: Columns) -> None:
