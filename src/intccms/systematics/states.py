@@ -106,7 +106,9 @@ class Kept:
     def declared(self, column: ObjVar, where: str) -> Any:
         """Return a column."""
         if column not in self._kept:
-            self._kept[column] = self._columns.declared(column, where)
+            values = self._columns.declared(column, where)
+            # in one piece: every systematic key goes through it again
+            self._kept[column] = values if not isinstance(values, ak.Array) or values.fields else ak.to_packed(values)
         return self._kept[column]
 
     def part(self, start: int, length: int) -> Part:
