@@ -268,6 +268,7 @@ CASES: dict[str, dict[str, Any]] = {
     "observables of whole events, of options and of lists of options": {
         "channels": with_more(
             observable("whole", of_whole, [WHOLE]),
+            observable("event", lambda number: number % 100, [("event", "event")]),
             observable("few", none_if_few, [JETS]),
             observable("one", one_pt, [("Jet", "pt")]),
             observable("none", lambda jets: ak.mask(jets.pt, abs(jets.eta) < 1), [JETS]),

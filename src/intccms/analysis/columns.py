@@ -81,7 +81,8 @@ class Columns:
             return self._whole_events()
         if name in self._made.get("event", {}):
             return self._made["event"][name]
-        return self[ObjVar(name)]
+        # there is a column of the name that stands for whole events: the event number
+        return self.events[name] if name == "event" else self[ObjVar(name)]
 
     def _whole_events(self) -> Any:
         """Return the events with everything that was narrowed and made, so that no functor sees raw objects."""

@@ -136,7 +136,8 @@ def merge_processes(
                     if one is not None:
                         booked.add_scaled(weighted, index, one, scales[dataset])
                         counted.view(flow=True)[..., index] += one.entries.astype(np.int64)
-                booked.combine(weighted, index, sets)
+                if not all(scales[dataset].is_data for dataset in datasets):
+                    booked.combine(weighted, index, sets)
             histograms.setdefault(channel.name, {})[observable.name] = weighted
             entries.setdefault(channel.name, {})[observable.name] = counted
         histograms.setdefault(channel.name, {})
