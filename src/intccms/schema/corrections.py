@@ -411,6 +411,10 @@ def _check_twin(
     if owner is correction:
         message = f"{place}, a source of the same correction. Make one source of the two."
         raise ConfigError(message)
+    leader = next(one for one in owner.uncertainty_sources if one.name == source.varies_with)
+    if leader.members is not None:
+        message = f"{place}, a set of members, which has no up and down to vary with."
+        raise ConfigError(message)
     if correction.type == "object" and home > position:
         message = (
             f"{place}, a source of {owner.name!r}, which comes later. The correction that leads comes first."
