@@ -6,6 +6,7 @@ import io
 import json
 import subprocess
 import sys
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -13,12 +14,18 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from intccms import AnalysisRunner, load_config
+from intccms.analysis.processor import AnalysisProcessor
 from intccms.cli import main
+from intccms.datasets import SourceFile, open_source
+from intccms.demo.full import write_full_nanoaod
 from intccms.errors import ConfigError
 from intccms.schema import SYS
+from intccms.skimming import ColumnPlan
+from intccms.systematics import chain, weights
 from intccms.systematics.describe import describe_plan
 from intccms.systematics.plan import SystematicsPlan
 from tests.configurations import analysis_of
+from tests.examples import example_on_reference_payloads
 
 YEARS = ["2016preVFP", "2016postVFP", "2017", "2018"]
 
@@ -340,3 +347,30 @@ class TestTheCommand:
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         assert done.stdout.splitlines()[-1] in {"[]", "['rich']"}
+
+
+def test_keys_are_evaluated_as_often_as_is_said(tmp_path, monkeypatch):
+    config = example_on_reference_payloads("example_cms", ["general.processes=signal"])
+    counted = Counter()
+
+    def counting(module, name):
+        original = getattr(module, name)
+
+        def evaluated(correction, shift, *args):
+            counted[correction.name] += shift is not None
+            return original(correction, shift, *args)
+
+        monkeypatch.setattr(module, name, evaluated)
+
+    counting(chain, "object_values")
+    counting(weights, "event_factors")
+    path = tmp_path / "signal_2018_0.root"
+    write_full_nanoaod(path, process="signal", year="2018", events=100, seed=3)
+    signal = next(one for one in config.selected_datasets() if one.year == "2018")
+    source = open_source(SourceFile(str(path), (str(path),)), "Events")
+    branches = ColumnPlan(config).branches(source.branches, signal, where=source.url)
+    metadata = {"dataset": signal.name, "absent_triggers": branches.absent_triggers}
+    AnalysisProcessor(config).sums(source.events(branches.names, 0, 100, metadata))
+    (group,) = describe_plan(config, year="2018").groups
+    said = {step.name: step.keys for step in group.steps if step.kind in {"object correction", "weight"}}
+    assert dict(counted) == said

@@ -18,6 +18,7 @@ from intccms.errors import ConfigError, FunctorError
 from intccms.schema import SYS
 from intccms.systematics.locality import LocalityReport, check_function, first_difference
 from tests.analysis.toys import dataset, toy_config, write_toy
+from tests.examples import example_on_reference_payloads
 from tests.reference import reference_data
 
 RNG = np.random.default_rng(1)
@@ -296,11 +297,10 @@ def test_reports_show_themselves():
     assert report.to_json()["events"] == 10
 
 
-def test_everything_in_the_run_two_example_is_local(tmp_path, monkeypatch):
-    monkeypatch.setenv("INTCCMS_PAYLOADS", str(reference_data() / "corrections" / "POG"))
+def test_everything_in_the_run_two_example_is_local(tmp_path):
+    config = example_on_reference_payloads("example_cms", ["general.processes=signal"])
     path = tmp_path / "signal_2018_0.root"
     write_full_nanoaod(path, process="signal", year="2018", events=400, seed=3)
-    config = load_config("example_cms.configs.configuration", ["general.processes=signal"])
     report = check_locality(config, path, dataset="signal_2018")
     report.raise_if_not()
     assert report.unchecked == ()
