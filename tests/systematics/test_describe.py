@@ -300,7 +300,7 @@ class TestWarnings:
 
     def test_corrections_that_may_change_nothing(self):
         (text,) = self.warnings({"2017": [correction("w", ignore_missing=True)], "2018": []})
-        assert text == "2017: w changes nothing where a file lacks a column of its own (ignore_missing)."
+        assert text == "w changes nothing where a file lacks a column of its own (ignore_missing)."
 
 
 class TestTheCommand:

@@ -27,13 +27,13 @@ def warnings_of(plans: Sequence[SystematicsPlan]) -> list[str]:
     found: dict[str, dict[str, None]] = {}
     simulated = [plan for plan in plans if not plan.dataset.is_data]
     for plan in simulated:
-        for text in (*_met(plan), *_jets(plan), *_dropped(plan), *_incomplete(plan)):
+        for text in (*_met(plan), *_jets(plan), *_dropped(plan)):
             found.setdefault(text, {})[plan.dataset.year or ""] = None
     years = list(dict.fromkeys(plan.dataset.year or "" for plan in simulated))
     merged = [
         text if set(there) == set(years) else f"{', '.join(there)}: {text}" for text, there in found.items()
     ]
-    return [*merged, *(_years(simulated, years) if len(years) > 1 else ())]
+    return [*merged, *_incomplete(simulated), *(_years(simulated, years) if len(years) > 1 else ())]
 
 
 def _met(plan: SystematicsPlan) -> Iterator[str]:
@@ -78,8 +78,13 @@ def _dropped(plan: SystematicsPlan) -> Iterator[str]:
             )
 
 
-def _incomplete(plan: SystematicsPlan) -> Iterator[str]:
-    lenient = [one.name for one in (*plan.chain, *plan.weights) if one.ignore_missing]
+def _incomplete(plans: Sequence[SystematicsPlan]) -> Iterator[str]:
+    """Yield the corrections that some files may do without, once for all years and datasets."""
+    lenient = list(
+        dict.fromkeys(
+            one.name for plan in plans for one in (*plan.chain, *plan.weights) if one.ignore_missing
+        )
+    )
     if lenient:
         yield (
             f"{', '.join(lenient)} {_verb(lenient, 'change')} nothing where a file lacks a column of "
