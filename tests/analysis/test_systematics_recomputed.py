@@ -14,6 +14,7 @@ from intccms.analysis import AnalysisRunner
 from intccms.schema import SYS, Config, ObjVar
 from tests.analysis.breaking import assert_same_bits, bits, calls_in
 from tests.analysis.test_systematics_run import analysis, keyed, member, toys, view_of, weight
+from tests.analysis.toys import write_toy
 
 __all__ = ["toys"]
 
@@ -184,14 +185,19 @@ def test_the_size_of_a_yield_is_right_without_an_event(made):
         assert np.array_equal(view_of(made.output, "tt", name), view_of(made.output, "tt", "nominal"))
 
 
-def test_a_file_that_lacks_weights_of_theory_has_nominal_content(toys, tmp_path):
-    """One file of a dataset holds the column, another one of it does not."""
-    config = analysis(toys, tmp_path)
+def with_weights_of_one_file(toys, folder):
+    """Return an analysis of a dataset of which one file holds a column, and another one does not."""
+    config = analysis(toys, folder)
     config["corrections"] = {
         year: [
             {
                 "name": "ours", "type": "event", "args": [ObjVar("event", "scaleB"), SYS], "ignore_missing": True,
                 "uncertainty_sources": [{"name": "b", "members": [0, 1], "up_function": member}],
+            },
+            {
+                "name": "shift", "type": "object", "args": [ObjVar("MET", "pt"), ObjVar("event", "scaleB")],
+                "target": ObjVar("MET", "pt"), "ignore_missing": True,
+                "uncertainty_sources": [{"name": "shift", "is_delta": True, "up_function": part_of}],
             },
             {
                 "name": "sf", "type": "event", "args": [ObjVar("MET", "pt"), SYS], "nominal_function": weight,
@@ -200,11 +206,21 @@ def test_a_file_that_lacks_weights_of_theory_has_nominal_content(toys, tmp_path)
         ]
         for year in ("2017", "2018")
     }  # fmt: skip
-    from tests.analysis.toys import write_toy
-
     extra = {"scaleB": np.linspace(0.0, 200.0, 150).astype(np.float32)}
-    more = write_toy(tmp_path / "more.root", 150, 9, extra=extra)
+    more = write_toy(folder / "more.root", 150, 9, extra=extra)
     config["datasets"]["datasets"][0]["files"].append(str(more.path))
+    return config
+
+
+def part_of(pt, values):
+    return 1e-3 * values + 0.0 * pt
+
+
+OURS = ("b_0", "b_1", "b_up", "b_down", "shift_up", "shift_down")
+
+
+def test_a_file_that_lacks_weights_of_theory_has_nominal_content(toys, tmp_path):
+    config = with_weights_of_one_file(toys, tmp_path)
     alone = {**config, "general": {**config["general"], "output_dir": str(tmp_path / "alone")}}
     both = AnalysisRunner(Config(**config), progress=False).histogram().output
     first = analysis(toys, tmp_path)["datasets"]["datasets"][0]["files"][:1]
@@ -213,7 +229,30 @@ def test_a_file_that_lacks_weights_of_theory_has_nominal_content(toys, tmp_path)
     without = AnalysisRunner(
         Config(**{**alone, "datasets": {"datasets": datasets}}), progress=False
     ).histogram()
-    for variation in ("b_0", "b_1", "b_up", "b_down"):
+    for variation in OURS:
         lacking = view_of(without.output, "tt", variation)
         assert np.array_equal(lacking, view_of(without.output, "tt", "nominal"))
         assert not np.array_equal(view_of(both, "tt", variation), view_of(both, "tt", "nominal"))
+
+
+def test_skims_of_such_files_give_the_same_bits(toys, tmp_path):
+    config = with_weights_of_one_file(toys, tmp_path)
+    AnalysisRunner(Config(**config), progress=False).histogram()
+    for switches, name in (
+        ({"save_skimmed_output": True}, "one pass"),
+        ({"use_skimmed_input": True}, "on skims"),
+    ):
+        general = {
+            **config["general"], **switches, "output_dir": str(tmp_path / name), "skimmed_dir": str(tmp_path / "skims"),
+        }  # fmt: skip
+        result = AnalysisRunner(Config(**{**config, "general": general}), progress=False).histogram()
+        assert result.succeeded
+        assert_same_bits(bits(tmp_path / name), bits(tmp_path / "out"))
+
+
+def test_without_histogramming_variations_cost_nothing_and_cutflows_stay(made):
+    before = made.output["cutflow"]
+    made.config["general"]["run_histogramming"] = False
+    made.run()
+    assert not any(made.output["histograms"].values())
+    assert made.output["cutflow"] == before

@@ -6,12 +6,14 @@ The expected numbers are those of the loop in `tests.systematics.one_by_one`.
 from __future__ import annotations
 
 import awkward as ak
+import numpy as np
 import pytest
 
 from intccms.demo.full import write_full_nanoaod
+from intccms.errors import FunctorError
 from intccms.schema import SYS, ObjVar
 from tests.systematics import toy_corrections as toy
-from tests.systematics.tiled import assert_as_one_by_one
+from tests.systematics.tiled import assert_as_one_by_one, sums_of
 from tests.systematics.toy_corrections import (
     JEC_ARGS,
     MUON,
@@ -186,3 +188,45 @@ WEIGHTS = {
 @pytest.mark.parametrize("case", WEIGHTS)
 def test_weights_vary_as_one_by_one(case, path, payload):
     assert_as_one_by_one(analysis(WEIGHTS[case](payload), path), path)
+
+
+NO_NUMBERS = {
+    "factors that are not finite": (
+        correction("event", "w", lambda rho: rho * np.nan, [RHO]),
+        r"correction 'w': \d+ of \d+ factors are not finite",
+    ),
+    "factors of objects": (
+        correction("event", "w", toy.calibrated, JEC_ARGS),
+        r"correction 'w' gives one number per object .*; expected one per event. Set reduce='prod'",
+    ),
+    "shifts of objects in a product": (
+        muon_factor(delta("d", toy.relative, args=[MUON["pt"], MUON["eta"]])),
+        r"correction 'muon', source 'd' \(up\) gives one shift per object, and the shift of a product",
+    ),
+    "one number": (correction("event", "w", lambda rho: 1.1, [RHO]), r"correction 'w' returned float; expected an array"),
+    "words": (correction("event", "w", lambda rho: "x", [RHO]), r"correction 'w' returned str"),
+    "too few": (correction("event", "w", lambda rho: rho[:3], [RHO]), r"'w' gives 3 numbers for \d+ events"),
+    "objects with too few": (
+        jec(delta("jes", lambda pt, eta: pt[:, :1])),
+        r"correction 'jec', source 'jes' \(up\) gives \d+ numbers for the \d+ objects of Jet; expected one per object",
+    ),
+    "a function that raises": (jec(delta("jes", lambda pt, eta: 1 / 0)), r"source 'jes' \(up\): .*raised ZeroDivisionError"),
+    "two results for three targets": (
+        jec(target=[*toy.BOTH, toy.JET["eta"]], nominal_function=lambda pt, eta: (pt, eta)),
+        r"returned 2 arrays for the targets \['Jet_pt', 'Jet_mass', 'Jet_eta'\]; expected one each",
+    ),
+    "two columns of one": (
+        jec(transform_in=lambda pt, eta: pt), r"transform_in returned 1 arrays for 2 columns; expected as many"
+    ),
+    "whole events": (
+        correction("object", "w", toy.same, [ObjVar("event")], target=[toy.JET["pt"]]),
+        r"correction 'w': a correction cannot use whole events. Name the columns",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", NO_NUMBERS)
+def test_what_is_no_factor_is_told_with_correction_and_source(case, path):
+    made, words = NO_NUMBERS[case]
+    with pytest.raises(FunctorError, match=words):
+        sums_of(analysis([made], path), path)

@@ -71,6 +71,12 @@ def event_factors(
                 "(or 'sum'), or take one object of each event in transform_in."
             )
             raise FunctorError(message)
+        if correction.reduce == "prod" and _is_relative(shift):
+            message = (
+                f"{where} gives one shift per object, and the shift of a product is not the product of shifts. Give one "
+                "per event, or is_delta=False with the varied factors of objects."
+            )
+            raise FunctorError(message)
         values = (ak.prod if correction.reduce == "prod" else ak.sum)(values, axis=1)
     if len(values) != len(columns):
         message = f"{where} gives {len(values)} numbers for {len(columns)} events; expected one per event."
@@ -195,7 +201,8 @@ def _result(correction: Correction, shift: Shift | None, columns: Lookup, where:
         ]
         result = _value(correction, shift, filled, where)
     except PayloadError as exc:
-        raise type(exc)(f"{where}: {exc}") from exc  # one that cannot be opened ends the run
+        message = f"{where}: {exc}"
+        raise type(exc)(message) from exc  # one that cannot be opened ends the run
     return result if transform_out is None else call(transform_out, [result], {}, where)
 
 
