@@ -42,6 +42,7 @@ def theory(name: str = "scale", branch: str = "LHEScaleWeight", **keys: Any) -> 
     return {
         "name": f"theory_{name}",
         "type": "event",
+        "ignore_missing": True,
         "uncertainty_sources": [source | {"args": args, "up_function": first_column}],
     }
 
