@@ -127,7 +127,9 @@ def one_variation(
         result = _call(here, ghost)
         values = result if isinstance(result, tuple) else (result,)
         here.add(ghost.collection, dict(zip(ghost.names, values, strict=True)))
-    weights = np.asarray(here.events[dataset.weight_branch], dtype=np.float64)
+    weights = np.ones(len(here))
+    if not dataset.is_data:
+        weights = np.asarray(here.events[dataset.weight_branch], dtype=np.float64)
     for correction in corrections:
         if correction.type == "event":
             weights = _OPERATIONS[correction.op](weights, _factor(here, correction, variation))

@@ -15,7 +15,8 @@ import pytest
 from intccms.demo.full import write_full_nanoaod
 from intccms.schema import SYS, ObjVar
 from tests.systematics import toy_corrections as toy
-from tests.systematics.tiled import assert_as_one_by_one, assert_same_bits, sums_of
+from tests.systematics.one_by_one import one_variation
+from tests.systematics.tiled import assert_as_one_by_one, assert_same_bits, chunk, sums_of
 from tests.systematics.toy_corrections import (
     FAT,
     JEC_ARGS,
@@ -198,11 +199,6 @@ OBJECTS = {
             transform_in=lambda pt, eta: (pt, 2 * eta),
         ),
     ],
-    "muons, which nothing else follows": lambda p: [
-        correction(
-            "object", "mu", None, [MUON["pt"], MUON["eta"]], delta("mu", toy.relative), target=[MUON["pt"]]
-        )
-    ],
     "None for events without muons": lambda p: [
         correction(
             "object",
@@ -323,3 +319,85 @@ def test_chunks_add_up_to_the_whole(edges, reference, path):
             bound = np.sqrt(len(whole.varied) * 1500 * sumw2)
             assert np.all(np.abs(mine[0] - sumw) <= 1e-12 * bound), (key, name)
             assert np.all(np.abs(mine[1] - sumw2) <= 1e-12 * sumw2), (key, name)
+
+
+MUONS, JETS = ("Muon", None), ("Jet", None)
+MANY = [
+    *FULL,
+    correction(
+        "object", "mu", None, [MUON["pt"], MUON["eta"]], delta("mus", toy.reordering), target=[MUON["pt"]]
+    ),
+]
+
+
+def triggered(trigger, jets):
+    return {"not": ~trigger, "jets": ak.num(jets) > 1}
+
+
+def three(jets, met):
+    return jets.pt, jets.eta, met
+
+
+def pairs(jets):
+    return ak.cartesian([jets.pt, jets.pt], axis=1, nested=True)["0"]
+
+
+ENTANGLED: dict[str, Any] = {
+    "masks of two varied collections by each other": {
+        "good_object_masks": [
+            {"collection": "Muon", "function": toy.softer_than_jets, "use": [MUONS, JETS]},
+            {"collection": "Jet", "function": toy.far_from_muons, "use": [JETS, MUONS]},
+        ]
+    },
+    "triggers, of which the file lacks one": {
+        "channels": [
+            {
+                "name": "none", "selection": {"function": triggered, "use": [("HLT", "Nowhere"), JETS]},
+                "observables": [toy.observable("jets", toy.pts, [JETS])],
+            },
+            {
+                "name": "muon", "selection": {"function": toy.same, "use": [("HLT", "IsoMu24")]},
+                "observables": [toy.observable("muons", toy.pts, [MUONS])],
+            },
+        ]
+    },
+    "three dimensions, and lists of lists": {
+        "channels": [
+            {
+                "name": "all",
+                "observables": [
+                    toy.observable(
+                        "three", three, [JETS, ("MET", "pt")],
+                        axes=[{"name": name, "binning": [-1.0, 1.0, 50.0, 100.0]} for name in "abc"],
+                    ),
+                    toy.observable("pairs", pairs, [JETS]),
+                ],
+            },
+            {"name": "counted", "selection": {"function": toy.has_two_jets, "use": [JETS]}},
+        ]
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", ENTANGLED)
+def test_muons_vary_beside_jets(case, path):
+    assert_as_one_by_one(analysis(MANY, path, **ENTANGLED[case]), path, 0, 400)
+
+
+@pytest.mark.parametrize("limits", [(5, 5), (1499, 1500), (0, 3)])
+def test_no_events_and_few(limits, path):
+    assert_as_one_by_one(analysis(MANY, path), path, *limits)
+
+
+def test_data_are_corrected_and_vary_in_nothing(tmp_path):
+    path = tmp_path / "data.root"
+    write_full_nanoaod(path, process="data", year="2018", events=400, seed=14, is_data=True)
+    corrections = [{**one, "applies_to": ["simulation", "data"]} for one in MANY]
+    datasets = {"datasets": [{"name": "data", "files": [str(path)], "is_data": True}]}
+    for one in (corrections, MANY):
+        sums = sums_of(config := analysis(one, path, datasets=datasets), path)
+        expected = one_variation(config, config.selected_datasets()[0], chunk(config, path))
+        for key, (sumw, _, entries) in expected.items():
+            assert np.array_equal(sums.histograms[key].entries, entries)
+            assert np.allclose(sums.histograms[key].sumw, sumw, rtol=1e-12)
+            assert sums.histograms[key].varied == {}
