@@ -18,6 +18,7 @@ from benchmarks.planning import PLANNING_LINES, measure_planning
 from benchmarks.skims import SKIM_LINES, measure_skims
 from benchmarks.tables import as_table, keep, of_parts
 from benchmarks.throughput import THROUGHPUT_LINES, measure_throughput
+from benchmarks.variations import MEASUREMENTS, find_payloads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -164,6 +165,34 @@ def skims(
                 )
     place.console.print(as_table("Skims, CPU time on one core", SKIM_LINES, rows))
     keep(place.folder / "skims.json", rows)
+
+
+@main.command()
+@click.option(
+    "--payloads",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder POG of correctionlib payloads, by default $INTCCMS_PAYLOADS or that below $INTCCMS_REFERENCE_DATA.",
+)
+@click.option(
+    "--what",
+    type=click.Choice(list(MEASUREMENTS)),
+    multiple=True,
+    default=tuple(MEASUREMENTS),
+    show_default=True,
+    help="What to measure.",
+)
+@click.option("--repeat", default=3, show_default=True, help="Repetitions; the fastest of each counts.")
+@click.pass_obj
+def systematics(place: Place, *, payloads: Path | None, what: tuple[str, ...], repeat: int) -> None:
+    """Compare variations with the nominal pass, with a loop over them, and with ROOT's RDataFrame."""
+    if any(MEASUREMENTS[one].needs_payloads for one in what):
+        find_payloads(payloads)
+    for name in what:
+        one = MEASUREMENTS[name]
+        with place.console.status(f"measuring {name}"):
+            rows = one.measure(place, repeat)
+        place.console.print(as_table(one.title, one.lines, rows))
+        keep(place.folder / f"systematics-{name}.json", rows)
 
 
 if __name__ == "__main__":

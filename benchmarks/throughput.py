@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.measure import fastest, in_fresh_process, peak_memory
+from benchmarks.passes import metadata_of, process, work_on
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from intccms.analysis.results import Work
-    from intccms.metadata import FileMetadata
     from intccms.schema import Config
 
 __all__ = ["THROUGHPUT_LINES", "Measurement", "measure_throughput"]
@@ -78,16 +78,13 @@ def _measure(path: Path, chunk_size: int, repeat: int) -> Measurement:
     import uproot
 
     from benchmarks.configurations import analysis_on, skim_only
-    from intccms.datasets import SourceFile
-    from intccms.metadata.reader import read_simulation_file
 
     nowhere = Path("not-written")  # nothing is committed
     config = analysis_on([str(path)], nowhere, chunk_size=chunk_size)
     filter_config = skim_only([str(path)], nowhere, chunk_size=chunk_size)
-    file = SourceFile(str(path), (str(path),))
-    read_metadata = partial(read_simulation_file, file, "Events", "genWeight", branches=False)
+    read_metadata = partial(metadata_of, path)
     record = read_metadata()
-    work, filter_work = (_work(one, record, chunk_size) for one in (config, filter_config))
+    work, filter_work = (work_on(one, record, chunk_size) for one in (config, filter_config))
     with uproot.open(path) as opened:
         codec = str(opened.file.compression)
         branches = len(opened["Events"].keys())
@@ -104,38 +101,14 @@ def _measure(path: Path, chunk_size: int, repeat: int) -> Measurement:
         branches=branches,
         chunk_size=chunk_size,
         # ours first: its memory must not be hidden behind that of the plain read
-        histogram=fastest(lambda: _process(config, work), repeat),
+        histogram=fastest(lambda: process(config, work), repeat),
         peak_memory=peak_memory(),
-        skim=fastest(lambda: _process(filter_config, filter_work), repeat),
+        skim=fastest(lambda: process(filter_config, filter_work), repeat),
         plain=fastest(lambda: plain(used), repeat),
         plain_skim=fastest(lambda: plain(used_by_filter), repeat),
         opening=fastest(lambda: uproot.open(path, object_cache=None)["Events"], repeat),
         metadata=fastest(read_metadata, repeat),
     )
-
-
-def _work(config: Config, record: FileMetadata, chunk_size: int) -> list[Work]:
-    """Return all channels on all chunks of a file."""
-    from intccms.analysis.chunks import files_of
-    from intccms.analysis.results import Work
-    from intccms.metadata import DatasetMetadata
-
-    channels = tuple(one.name for one in config.selected_channels())
-    metadata = DatasetMetadata(config.selected_datasets()[0], (record,))
-    return [Work(chunk, channels, None) for file in files_of(metadata, chunk_size) for chunk in file.chunks]
-
-
-def _process(config: Config, work: Sequence[Work]) -> None:
-    """Process chunks as a worker does that has just been given the file; nothing is committed."""
-    from intccms.analysis.ledger import Place
-    from intccms.analysis.tasks import ProcessChunks
-    from intccms.datasets.sources import forget_sources
-    from intccms.utils.storage import Storage
-
-    forget_sources()
-    task = ProcessChunks(config, Place(Storage("not-written"), ""), skims="not-written")
-    for one in work:
-        task.sums(one)
 
 
 def _branches_read(config: Config, work: Sequence[Work]) -> frozenset[str]:
@@ -151,7 +124,7 @@ def _branches_read(config: Config, work: Sequence[Work]) -> frozenset[str]:
 
     uproot.TBranch.array = noting
     try:
-        _process(config, work[:1])
+        process(config, work[:1])
     finally:
         uproot.TBranch.array = original
     return frozenset(read)
