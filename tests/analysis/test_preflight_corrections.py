@@ -269,6 +269,10 @@ def test_validate_looks_at_payloads(config, tmp_path, monkeypatch):
     assert CliRunner().invoke(main, ["config", "validate", str(file)]).exit_code == 0
     result = CliRunner().invoke(main, ["config", "validate", str(file), "corrections.met_weight.key=mmet"])
     assert (result.exit_code, "holds no correction 'mmet'" in result.output) == (2, True)
+    Path(payload).unlink()
+    result = CliRunner().invoke(main, ["config", "validate", str(file)])
+    assert result.exit_code == 0, "a payload that is not mounted here may be where the workers are"
+    assert "not checked: 1 payload file" in result.output
 
 
 def of_eight():
