@@ -104,10 +104,6 @@ OBJECTS = {
         }
     ],
     "keys as in smearing": lambda p: [jer(keyed("jer", "up", "down"))],
-    "a chain of calibration and smearing": lambda p: [
-        jec(JES, delta("jes2", toy.reordering)),
-        jer(keyed("jer", "up", "down")),
-    ],
     "smearing before calibration": lambda p: [jer(keyed("jer", "up", "down")), jec(JES)],
     "a chain up to MET": lambda p: [jec(JES), jer(keyed("jer", "up", "down")), met()],
     "MET with sources of its own": lambda p: [
