@@ -15,7 +15,7 @@ from intccms.systematics.jagged import counts, event_sums, flat, parents, per_ev
 from intccms.systematics.jets import corrected_pt
 from intccms.systematics.keys import direction
 from intccms.systematics.named_inputs import Evaluator, evaluate
-from intccms.systematics.repeats import Repeats
+from intccms.systematics.repeats import Last, Repeats
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -101,24 +101,33 @@ def type1_met(
     ``PhysicsTools/PatUtils/interface/PATJetCorrExtractor.h``). Source: TWiki METType1Type2Formulae; CMS, JINST 14
     (2019) P07004, section 4. The direction of the subtracted muons is taken as that of the jet.
     """
-    density, runs = per_event(rho), per_event(run)
-    raw = flat(jet_pt_as_read) * (1.0 - flat(jet_raw_factor))
-    hard = _Jets.of(jet_eta, jet_phi, jet_area, jet_muon_factor, raw, density, runs)
-    soft = _Jets.of(low_eta, low_phi, low_area, low_muon_factor, flat(low_raw_pt), density, runs)
-    calibrated = _soft_calibrated.compute(corrected_pt, soft.inputs, compound)
+    hard = _hard.get(
+        _Jets.of,
+        (jet_eta, jet_phi, jet_area, jet_muon_factor, jet_pt_as_read, jet_raw_factor, rho, run, l1),
+    )
+    soft = _soft.get(
+        _Jets.of, (low_eta, low_phi, low_area, low_muon_factor, low_raw_pt, None, rho, run, l1, compound)
+    )
+    calibrated = soft.calibrated
     if shift is not None and (sign := direction(key, "type1_met")):
         calibrated = calibrated * (
             1.0 + sign * _shifts.compute(_relative_shift, (soft.eta, calibrated), shift)
         )
-    hadronic = flat(jet_charged_em) + flat(jet_neutral_em) < MAX_EM_FRACTION
-    hard_x, hard_y = hard.changes(flat(jet_pt), hadronic, _hard_offset.compute(corrected_pt, hard.inputs, l1))
-    soft_x, soft_y = soft.changes(calibrated, np.True_, _soft_offset.compute(corrected_pt, soft.inputs, l1))
+    hadronic = _hadronic.get(_is_hadronic, (jet_charged_em, jet_neutral_em))
+    hard_x, hard_y = hard.changes(flat(jet_pt), hadronic)
+    soft_x, soft_y = soft.changes(calibrated, np.True_)
     x, y = _cartesian(raw_pt, raw_phi)
     return _polar(x - hard_x - soft_x, y - hard_y - soft_y)
 
 
 # what does not differ between variations is computed for the first of them
-_soft_calibrated, _soft_offset, _hard_offset, _shifts = Repeats(), Repeats(), Repeats(), Repeats()
+_hard, _soft, _hadronic = Last(), Last(), Last()
+_calibrated, _soft_offset, _hard_offset, _shifts = Repeats(), Repeats(), Repeats(), Repeats()
+
+
+def _is_hadronic(charged_em: Any, neutral_em: Any) -> NDArray[np.bool_]:
+    """Return which jets have an electromagnetic fraction below the limit."""
+    return flat(charged_em) + flat(neutral_em) < MAX_EM_FRACTION
 
 
 def _relative_shift(
@@ -131,10 +140,15 @@ def _relative_shift(
 class _Jets:
     """Flat columns of jets, shape ``(n_jets,)``, and the position of each one's event."""
 
-    inputs: tuple[NDArray[np.float64], ...]
-    """Raw pt, eta, phi, area, rho and run, as calibrations take them."""
+    eta: NDArray[np.float64]
+    directions: Vectors
+    """Cosine and sine of the azimuth."""
     rest: NDArray[np.float64]
     """Fraction of the raw momentum that muons do not carry."""
+    offset_corrected: NDArray[np.float64]
+    """pt [GeV] after L1."""
+    calibrated: NDArray[np.float64]
+    """pt [GeV] after the compound; the raw one where none was given."""
     events: NDArray[np.int64]
     n_events: int
 
@@ -145,33 +159,39 @@ class _Jets:
         phi: Any,
         area: Any,
         muon_factor: Any,
-        raw_pt: NDArray[np.float64],
-        rho: NDArray[np.float64],
-        run: NDArray[np.float64],
+        pt: Any,
+        raw_factor: Any,
+        rho: Any,
+        run: Any,
+        l1: Evaluator,
+        compound: Evaluator | None = None,
     ) -> _Jets:
-        """Return the jets of jagged columns; the raw pt is flat already, and rho and run are per event."""
+        """Return the jets of jagged columns; without a raw factor, the pt is the raw one."""
         events = parents(counts(eta))
-        inputs = (raw_pt, flat(eta), flat(phi), flat(area), rho[events], run[events])
-        return cls(inputs, 1.0 - flat(muon_factor), events, len(rho))
+        raw_pt = flat(pt) if raw_factor is None else flat(pt) * (1.0 - flat(raw_factor))
+        density, runs = per_event(rho), per_event(run)
+        inputs = (raw_pt, flat(eta), flat(phi), flat(area), density[events], runs[events])
+        offset = _hard_offset if compound is None else _soft_offset
+        calibrated = raw_pt if compound is None else _calibrated.compute(corrected_pt, inputs, compound)
+        return cls(
+            inputs[1],
+            (np.cos(inputs[2]), np.sin(inputs[2])),
+            1.0 - flat(muon_factor),
+            offset.compute(corrected_pt, inputs, l1),
+            calibrated,
+            events,
+            len(density),
+        )
 
-    @property
-    def eta(self) -> NDArray[np.float64]:
-        """Pseudorapidity."""
-        return self.inputs[1]
-
-    def changes(
-        self,
-        pt: NDArray[np.float64],
-        allowed: NDArray[np.bool_] | np.bool_,
-        offset_corrected: NDArray[np.float64],
-    ) -> Vectors:
+    def changes(self, pt: NDArray[np.float64], allowed: NDArray[np.bool_] | np.bool_) -> Vectors:
         """Return the momentum [GeV] that the corrections beyond L1 add in each event, x and y."""
         used = np.flatnonzero(allowed & (pt * self.rest > MIN_JET_PT))
-        events, phi = self.events[used], self.inputs[2][used]
-        change = (pt[used] - offset_corrected[used]) * self.rest[used]
+        events = self.events[used]
+        change = (pt[used] - self.offset_corrected[used]) * self.rest[used]
+        cosine, sine = self.directions
         return (
-            event_sums(change * np.cos(phi), events, self.n_events),
-            event_sums(change * np.sin(phi), events, self.n_events),
+            event_sums(change * cosine[used], events, self.n_events),
+            event_sums(change * sine[used], events, self.n_events),
         )
 
 

@@ -15,7 +15,25 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Repeats", "period"]
+__all__ = ["Last", "Repeats", "period"]
+
+
+class Last(threading.local):
+    """Remembers the last result of a function, and the very objects that it was called with, in each thread by itself."""
+
+    def __init__(self) -> None:
+        self._last: tuple[tuple[object, ...], Any] | None = None
+
+    def get[T](self, function: Callable[..., T], arguments: tuple[Any, ...]) -> T:
+        """Return ``function(*arguments)``; what is remembered, if every argument is the same object as then."""
+        if (
+            self._last is None
+            or len(self._last[0]) != len(arguments)
+            or any(one is not other for one, other in zip(self._last[0], arguments, strict=True))
+        ):
+            self._last = (arguments, function(*arguments))
+        result: T = self._last[1]
+        return result
 
 
 class Repeats(threading.local):
