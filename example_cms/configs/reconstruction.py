@@ -55,10 +55,11 @@ def reconstruct_top_pair(muons: Any, met_pt: Any, met_phi: Any, jets: Any, top_j
     leptonic, leptonic_chi2 = _leptonic_tops(muon, neutrinos, candidates)
     hadronic, hadronic_chi2 = _hadronic_tops(candidates, leading_momenta(top_jets, 1))
 
-    total = leptonic_chi2[:, np.newaxis] + hadronic_chi2[np.newaxis] + _OVERLAP[..., np.newaxis]
-    best = np.argmin(total.reshape(-1, total.shape[2]), axis=0)
-    jet, group, events = best // total.shape[1], best % total.shape[1], np.arange(total.shape[2])
-    chi2 = total[jet, group, events]
+    events = np.arange(len(met_pt))
+    groups = np.stack([others[np.argmin(hadronic_chi2[others], axis=0)] for others in _OTHERS])
+    total = leptonic_chi2 + np.take_along_axis(hadronic_chi2, groups, axis=0)
+    jet = np.argmin(total, axis=0)
+    group, chi2 = groups[jet, events], total[jet, events]
     found = np.isfinite(chi2)
     mass = mass_of(leptonic[:, jet, events] + hadronic[:, group, events])
     return ak.mask(mass, found), ak.mask(chi2, found)
@@ -86,7 +87,7 @@ def _chi2(momenta: Floats, expected: tuple[float, float]) -> Floats:
     return np.nan_to_num(((mass_of(momenta) - mean) / width) ** 2, nan=np.inf)
 
 
-_OVERLAP = np.concatenate(
-    [np.where(subset_members(MAX_JETS).T, np.inf, 0.0), np.zeros((MAX_JETS, 1))], axis=1
-)
-"""Infinite where the jet of the leptonic top quark is in the set of the hadronic one; the top jet has none of them."""
+_OTHERS = [
+    np.append(np.flatnonzero(~subset_members(MAX_JETS)[:, jet]), 2**MAX_JETS - 1) for jet in range(MAX_JETS)
+]
+"""For each jet of the leptonic top quark, the hadronic ones that do not hold it: sets of other jets, and the top jet."""

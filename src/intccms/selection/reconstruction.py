@@ -127,6 +127,11 @@ def subset_sums(momenta: Floats) -> Floats:
 
 
 def _padded(values: Any, number: int) -> Floats:
-    padded = ak.pad_none(ak.values_astype(values, np.float64), number, axis=1, clip=True)
-    values = np.asarray(ak.to_numpy(ak.fill_none(padded, np.nan)), dtype=np.float64)
-    return np.ascontiguousarray(values.T)
+    counts = np.asarray(ak.num(values, axis=1), dtype=np.int64)
+    content = np.asarray(ak.flatten(values, axis=1), dtype=np.float64)
+    first = np.cumsum(counts) - counts
+    padded = np.full((number, len(counts)), np.nan)
+    for position in range(number):
+        there = np.flatnonzero(counts > position)
+        padded[position, there] = content[first[there] + position]
+    return padded
