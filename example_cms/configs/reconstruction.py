@@ -53,7 +53,8 @@ def reconstruct_top_pair(muons: Any, met_pt: Any, met_phi: Any, jets: Any, top_j
     neutrinos = neutrino_momenta(muon, met_pt, met_phi)
     candidates = leading_momenta(jets, MAX_JETS)
     leptonic, leptonic_chi2 = _leptonic_tops(muon, neutrinos, candidates)
-    hadronic, hadronic_chi2 = _hadronic_tops(candidates, leading_momenta(top_jets, 1))
+    sets, top_jet = subset_sums(candidates), leading_momenta(top_jets, 1)
+    hadronic_chi2 = _hadronic_chi2(sets, top_jet)
 
     events = np.arange(len(met_pt))
     groups = np.stack([others[np.argmin(hadronic_chi2[others], axis=0)] for others in _OTHERS])
@@ -61,7 +62,8 @@ def reconstruct_top_pair(muons: Any, met_pt: Any, met_phi: Any, jets: Any, top_j
     jet = np.argmin(total, axis=0)
     group, chi2 = groups[jet, events], total[jet, events]
     found = np.isfinite(chi2)
-    mass = mass_of(leptonic[:, jet, events] + hadronic[:, group, events])
+    hadronic = np.where(group == _TOP_JET, top_jet[:, 0], sets[:, np.minimum(group, _TOP_JET - 1), events])
+    mass = mass_of(leptonic[:, jet, events] + hadronic)
     return ak.mask(mass, found), ak.mask(chi2, found)
 
 
@@ -74,12 +76,11 @@ def _leptonic_tops(muon: Floats, neutrinos: Floats, jets: Floats) -> tuple[Float
     return np.where(is_first, both[:, :, 0], both[:, :, 1]), np.where(is_first, chi2[:, 0], chi2[:, 1])
 
 
-def _hadronic_tops(jets: Floats, top_jet: Floats) -> tuple[Floats, Floats]:
-    """Return momentum and chi2 of every hadronic top quark: sets of jets, and the top jet last."""
-    sets = subset_sums(jets)
+def _hadronic_chi2(sets: Floats, top_jet: Floats) -> Floats:
+    """Return the chi2 of every hadronic top quark: sets of jets, and the top jet last."""
     chi2 = np.concatenate([_chi2(sets, HADRONIC_TOP), _chi2(top_jet, TOP_JET)])
     chi2[:-1, np.isfinite(chi2[-1])] = np.inf  # a top jet is the top quark
-    return np.concatenate([sets, top_jet], axis=1), chi2
+    return chi2
 
 
 def _chi2(momenta: Floats, expected: tuple[float, float]) -> Floats:
@@ -87,7 +88,8 @@ def _chi2(momenta: Floats, expected: tuple[float, float]) -> Floats:
     return np.nan_to_num(((mass_of(momenta) - mean) / width) ** 2, nan=np.inf)
 
 
-_OTHERS = [
-    np.append(np.flatnonzero(~subset_members(MAX_JETS)[:, jet]), 2**MAX_JETS - 1) for jet in range(MAX_JETS)
-]
+_TOP_JET = 2**MAX_JETS - 1
+"""Position of the top jet, after all sets of jets."""
+
+_OTHERS = [np.append(np.flatnonzero(~subset_members(MAX_JETS)[:, jet]), _TOP_JET) for jet in range(MAX_JETS)]
 """For each jet of the leptonic top quark, the hadronic ones that do not hold it: sets of other jets, and the top jet."""
