@@ -141,13 +141,17 @@ def _chunk(
 
 
 def _loop(chunk: InMemory, variations: Sequence[str]) -> Results:
+    from intccms.systematics.repeats import forget
     from tests.systematics.one_by_one import one_variation
 
+    results = {}
     with np.errstate(all="ignore"):
-        return {
-            name: one_variation(chunk.config, chunk.dataset, chunk.events, name, chunk.absent_triggers)
-            for name in variations
-        }
+        for name in variations:
+            forget()  # nothing is shared between variations, neither by the functions of the physics
+            results[name] = one_variation(
+                chunk.config, chunk.dataset, chunk.events, name, chunk.absent_triggers
+            )
+    return results
 
 
 def _pairs(sums: DatasetSums, results: Results) -> Iterator[tuple[Any, Any]]:

@@ -165,7 +165,7 @@ class AnalysisProcessor(ProcessorABC):  # type: ignore[misc,unused-ignore]
         for number, (layers, rows) in enumerate(tiling.batches(shared)):
             batch = Batch(self._config, plan, layers, rows, weights, is_first=number == 0)
             batch.run(reached.masks, reached.ghosts, sums)
-        tiling.copy_unchanged(sums)
+        tiling.finish(sums)
         for channel in self._channels:
             _put_in_order(sums, channel.name, plan.of_channel(channel))
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from intccms.analysis.layers import Layers
 from intccms.systematics.chain import ObjectStates, corrected_objects
+from intccms.systematics.repeats import forget
 from intccms.systematics.states import changed_events
 from intccms.systematics.tile import Rows, Tile, make_tile, rows_of
 
@@ -83,8 +84,9 @@ class Tiling:
             )
             yield Layers(once, once.over(tile), rows.event), rows
 
-    def copy_unchanged(self, sums: DatasetSums) -> None:
-        """Give variations that change nothing in the chunk the nominal content."""
+    def finish(self, sums: DatasetSums) -> None:
+        """Give variations that change nothing in the chunk the nominal content, and let go of the chunk."""
+        forget()
         names = self._unchanged if self._plan.touched.collections else []
         variations = self._plan.object_variations.items()
         names = [*names, *(name for name, one in variations if one.name in self._plan.absent)]

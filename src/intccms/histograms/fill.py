@@ -270,11 +270,22 @@ def _numbers(values: Any, length: int, where: str) -> Any:
     if len(array) != length:
         message = f"{where} returned {len(array)} elements for {length} events; expected one (or one list) per event."
         raise FunctorError(message)
+    if _is_plain(array.layout):
+        return array
     if not _is_numeric(ak.type(array).content):
         message = f"{where} returned {array.type}; expected numbers (or lists of numbers)."
         raise FunctorError(message)
     # a fixed inner length would be broadcast from the right, as NumPy does: one value per *column*
     return ak.from_regular(array, axis=None)
+
+
+def _is_plain(layout: Any) -> bool:
+    """Tell whether a layout is one real number or boolean per event, and nothing else."""
+    return (
+        isinstance(layout, ak.contents.NumpyArray)
+        and layout.purelist_depth == 1
+        and layout.dtype.kind in "fiub"
+    )
 
 
 def _is_numeric(kind: Any) -> bool:
@@ -295,7 +306,7 @@ def _flatten(
 
     Rows are None where there is one candidate in each.
     """
-    if all(array.ndim == 1 and not _has_none(array) for array in arrays):
+    if all(_is_plain(array.layout) or (array.ndim == 1 and not _has_none(array)) for array in arrays):
         return [_as_floats(array) for array in arrays], None
     try:
         *columns, rows = ak.broadcast_arrays(*arrays, np.arange(length))

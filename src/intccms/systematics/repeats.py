@@ -6,6 +6,7 @@ What is given back is what computing anew would give, to the bit: the objects ar
 from __future__ import annotations
 
 import threading
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,13 +16,27 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Last", "Repeats", "period"]
+__all__ = ["Last", "Repeats", "forget", "period"]
+
+
+_known: weakref.WeakSet[Last | Repeats] = weakref.WeakSet()
+
+
+def forget() -> None:
+    """Let go of everything that is remembered in this thread: of the events of a chunk, when it is done."""
+    for one in list(_known):
+        one.forget()
 
 
 class Last(threading.local):
     """Remembers the last result of a function, and the very objects that it was called with, in each thread by itself."""
 
     def __init__(self) -> None:
+        _known.add(self)
+        self.forget()
+
+    def forget(self) -> None:
+        """Let go of it."""
         self._last: tuple[tuple[object, ...], Any] | None = None
 
     def get[T](self, function: Callable[..., T], arguments: tuple[Any, ...]) -> T:
@@ -40,6 +55,11 @@ class Repeats(threading.local):
     """Remembers the last objects and their results, in each thread by itself."""
 
     def __init__(self) -> None:
+        _known.add(self)
+        self.forget()
+
+    def forget(self) -> None:
+        """Let go of them."""
         self._last: tuple[object, list[NDArray[np.float64]], NDArray[np.float64]] | None = None
 
     def compute(
