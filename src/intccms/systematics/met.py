@@ -127,7 +127,8 @@ _calibrated, _soft_offset, _hard_offset, _shifts = Repeats(), Repeats(), Repeats
 
 def _is_hadronic(charged_em: Any, neutral_em: Any) -> NDArray[np.bool_]:
     """Return which jets have an electromagnetic fraction below the limit."""
-    return flat(charged_em) + flat(neutral_em) < MAX_EM_FRACTION
+    allowed: NDArray[np.bool_] = flat(charged_em) + flat(neutral_em) < MAX_EM_FRACTION
+    return allowed
 
 
 def _relative_shift(
