@@ -312,6 +312,17 @@ WRONG = {
         [correction("normalisation", "x", None, [], keyed("s", 1.1, -0.9))], r"two factors, such as \[1.025, 0.975\]"
     ),
     "a weight that replaces": ([event(op="replace")], r"'replace' is for object corrections"),
+    "a weight of what was read": (
+        [correction("event", "x", toy.same, [ObjVar("Jet", "pt_as_read")])],
+        r"Jet_pt_as_read is offered to object corrections only: .*use Jet_pt$",
+    ),
+    "one set with more members in a year": (
+        {
+            year: [correction("event", "m", None, [ObjVar("LHEPdfWeight"), SYS], source(members=members, up_function=toy.of_member))]
+            for year, members in (("2017", [0]), ("2018", [0, 1]))
+        },
+        r"source 's' is one nuisance in 2017 and 2018, but has 1 members \(envelope\).* and 2 \(envelope\) .* such as s_2018",
+    ),
 }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from intccms.errors import ConfigError
 from intccms.schema.base import Functor, Model, ObjVar
-from intccms.schema.corrections import Correction, CorrectionLists, applies, check_corrections
+from intccms.schema.correction_lists import CorrectionLists, applies, check_corrections
 from intccms.schema.datasets import Dataset, DatasetsConfig
 from intccms.schema.digest import digest
 from intccms.schema.explain import did_you_mean
@@ -20,6 +20,8 @@ from intccms.schema.selection import Channel, GhostObservable, ObjectMask
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from intccms.schema.corrections import Correction
 
 __all__ = ["Config"]
 

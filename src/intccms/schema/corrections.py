@@ -6,13 +6,10 @@ What a payload holds, and whether arguments fit it, is looked at when a run star
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from intccms.errors import ConfigError
 from intccms.schema.base import (
     Arguments,
     Function,
@@ -21,18 +18,13 @@ from intccms.schema.base import (
     ObjVar,
     Payload,
     Sys,
-    YearKey,
     function_name,
 )
-from intccms.schema.explain import did_you_mean
 
 if TYPE_CHECKING:
-    from intccms.schema.datasets import Dataset
+    from collections.abc import Iterator, Sequence
 
-__all__ = ["Correction", "CorrectionLists", "UncertaintySource", "applies", "check_corrections"]
-
-KINDS_OF_DATASETS = ("simulation", "data")
-"""What `applies_to` may name besides processes and datasets."""
+__all__ = ["Correction", "UncertaintySource"]
 
 
 class UncertaintySource(Model):
@@ -193,6 +185,12 @@ class Correction(Model):
             yield f"a correction of type {self.type!r} changes weights, and has no 'target'; use type 'object'"
         if self.op == "replace":
             yield "'replace' is for object corrections; a weight is multiplied, or added to"
+        for column in self.columns():
+            if (column.field or "").endswith("_as_read"):
+                yield (
+                    f"{column} is offered to object corrections only: weights see events after all of them; use "
+                    f"{str(column).removesuffix('_as_read')}"
+                )
 
     def _problems_of_value(self) -> Iterator[str]:
         if self.type == "normalisation":
@@ -306,136 +304,3 @@ def _misfit(function: Any, args: Sequence[Any], where: str) -> Iterator[str]:
     except TypeError as exc:
         shown = ", ".join(map(str, args)) or "no arguments"
         yield f"{where}: {function_name(function)}{signature} cannot be called with 'args' ({shown}): {exc}"
-
-
-CorrectionLists = list[Correction] | dict[YearKey, list[Correction]]
-"""Corrections of all years, or by year; an empty list says that a year has none."""
-
-
-def applies(correction: Correction, dataset: Dataset) -> bool:
-    """Tell whether a correction applies to a dataset."""
-    kind = "data" if dataset.is_data else "simulation"
-    return not {kind, dataset.process, dataset.name}.isdisjoint(correction.applies_to)
-
-
-def check_corrections(
-    lists: CorrectionLists, datasets: Sequence[Dataset], selected: Sequence[Dataset]
-) -> None:
-    """Check what concerns several corrections, years and datasets.
-
-    Raises
-    ------
-    ConfigError
-        Naming correction, source and year.
-    """
-    if isinstance(lists, Mapping):
-        _check_years(lists, selected)
-        for year, corrections in lists.items():
-            _check_list(corrections, f"corrections of {year}", datasets)
-    else:
-        _check_list(lists, "corrections", datasets)
-
-
-def _check_years(lists: Mapping[str, list[Correction]], selected: Sequence[Dataset]) -> None:
-    for dataset in selected:
-        if dataset.year is None:
-            message = (
-                f"corrections are given by year ({', '.join(lists)}), but dataset {dataset.name!r} has none. "
-                "Give it 'years'."
-            )
-            raise ConfigError(message)
-        if dataset.year not in lists:
-            message = (
-                f"corrections: none for year {dataset.year!r} of dataset {dataset.name!r}; there are those of "
-                f"{', '.join(lists) or 'no year'}.{did_you_mean(dataset.year, lists)} Add them, or say that there are "
-                f"none with corrections[{dataset.year!r}] = []."
-            )
-            raise ConfigError(message)
-
-
-def _check_list(corrections: Sequence[Correction], where: str, datasets: Sequence[Dataset]) -> None:
-    names = [one.name for one in corrections]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        message = f"{where}: the names {twice} stand twice. Give each correction a name of its own."
-        raise ConfigError(message)
-    known = [*KINDS_OF_DATASETS, *(one.process for one in datasets), *(one.name for one in datasets)]
-    for one in corrections:
-        for name in one.applies_to:
-            if name not in known:
-                message = (
-                    f"{where}, correction {one.name!r}: applies_to names {name!r}, which is neither a process nor a "
-                    f"dataset.{did_you_mean(name, known)} Known: {', '.join(dict.fromkeys(known))}."
-                )
-                raise ConfigError(message)
-    _check_nuisances(corrections, where)
-
-
-def _check_nuisances(corrections: Sequence[Correction], where: str) -> None:
-    """Check that each nuisance has one home, and that those which vary with another one find it."""
-    homes: dict[str, tuple[int, Correction]] = {}
-    for position, one in enumerate(corrections):
-        for source in one.uncertainty_sources:
-            if source.varies_with is not None:
-                continue
-            if source.name in homes:
-                other = homes[source.name][1]
-                message = (
-                    f"{where}: source {source.name!r} stands in the corrections {other.name!r} and {one.name!r}. If they "
-                    f"are one nuisance, give one of them varies_with={source.name!r}; if not, other names."
-                )
-                raise ConfigError(message)
-            homes[source.name] = (position, one)
-    for position, one in enumerate(corrections):
-        for source in one.uncertainty_sources:
-            if source.varies_with is not None:
-                _check_twin(position, one, source, homes, where)
-    _check_distinct_variations(corrections, where)
-
-
-def _check_twin(
-    position: int,
-    correction: Correction,
-    source: UncertaintySource,
-    homes: Mapping[str, tuple[int, Correction]],
-    where: str,
-) -> None:
-    place = f"{where}: source {source.name!r} of correction {correction.name!r} has varies_with={source.varies_with!r}"
-    objects = [name for name, (_, one) in homes.items() if one.type == "object"]
-    if source.varies_with not in homes:
-        message = f"{place}, which is the name of no source.{did_you_mean(str(source.varies_with), objects)}"
-        raise ConfigError(message)
-    home, owner = homes[str(source.varies_with)]
-    if owner.type != "object" and (owner.type != "event" or correction.type != "event"):
-        message = f"{place}, a source of {owner.name!r}, which varies no objects. Object corrections lead, others follow."
-        raise ConfigError(message)
-    if owner is correction:
-        message = f"{place}, a source of the same correction. Make one source of the two."
-        raise ConfigError(message)
-    leader = next(one for one in owner.uncertainty_sources if one.name == source.varies_with)
-    if leader.members is not None:
-        message = f"{place}, a set of members, which has no up and down to vary with."
-        raise ConfigError(message)
-    if correction.type == "object" and home > position:
-        message = (
-            f"{place}, a source of {owner.name!r}, which comes later. The correction that leads comes first."
-        )
-        raise ConfigError(message)
-    if correction.type == "normalisation":
-        message = f"{place}, but a normalisation varies with nothing."
-        raise ConfigError(message)
-
-
-def _check_distinct_variations(corrections: Sequence[Correction], where: str) -> None:
-    """Refuse names of which one is another with a suffix: their variations would have one name."""
-    sources = [
-        source for one in corrections for source in one.uncertainty_sources if source.varies_with is None
-    ]
-    names = sorted(
-        (name, source.name)
-        for source in sources
-        for name in {*(name for name, _ in source.variations()), f"{source.name}_up", f"{source.name}_down"}
-    )
-    for (name, one), (following, other) in pairwise(names):
-        if name == following and one != other:
-            message = f"{where}: the sources {one!r} and {other!r} both have a variation {name!r}. Rename one of them."
-            raise ConfigError(message)

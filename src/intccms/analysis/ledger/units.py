@@ -62,6 +62,7 @@ _EXEMPT = (
         for name in (
             "base",
             "config",
+            "correction_lists",
             "corrections",
             "datasets",
             "digest",
