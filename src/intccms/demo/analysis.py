@@ -32,7 +32,9 @@ def jet_energy_uncertainty(eta: Any, pt: Any) -> Any:
     return 0.01 + 0.005 * abs(eta) + 0.5 / pt
 
 
-def met_of_varied_jets(met_pt: Any, met_phi: Any, jet_pt: Any, stored_pt: Any, jet_phi: Any) -> tuple[Any, Any]:
+def met_of_varied_jets(
+    met_pt: Any, met_phi: Any, jet_pt: Any, stored_pt: Any, jet_phi: Any
+) -> tuple[Any, Any]:
     """Return missing momentum [GeV] and its azimuth after what was added to jets was taken from it."""
     change = jet_pt - stored_pt
     x = met_pt * np.cos(met_phi) - ak.sum(change * np.cos(jet_phi), axis=1)

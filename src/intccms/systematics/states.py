@@ -108,7 +108,9 @@ class Kept:
         if column not in self._kept:
             values = self._columns.declared(column, where)
             # in one piece: every systematic key goes through it again
-            self._kept[column] = values if not isinstance(values, ak.Array) or values.fields else ak.to_packed(values)
+            self._kept[column] = (
+                values if not isinstance(values, ak.Array) or values.fields else ak.to_packed(values)
+            )
         return self._kept[column]
 
     def part(self, start: int, length: int) -> Part:
