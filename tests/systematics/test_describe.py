@@ -283,11 +283,6 @@ class TestWarnings:
         (text,) = self.warnings(corrections)
         assert text.startswith("pu: in 2017, not in 2018")
 
-    def test_a_source_that_ends_in_another_year(self):
-        corrections = {"2017": [correction("w", sources=["stat_2018"])], "2018": []}
-        (text,) = self.warnings(corrections)
-        assert text == "source 'stat_2018' stands among the corrections of 2017, but its name ends in 2018."
-
     def test_a_source_of_two_years_that_names_both_is_correlated(self):
         names = ["lumi_2017_2018"]
         corrections = {year: [correction("w", sources=names)] for year in ("2017", "2018")}

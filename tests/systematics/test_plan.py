@@ -184,6 +184,16 @@ def test_corrections_are_those_of_the_year_and_of_the_dataset():
     assert plan_of(corrections, "old_2017").weights == []
 
 
+def test_a_source_named_after_a_year_is_of_that_year_in_one_list_for_all():
+    corrections = [muon_factor(keyed("muon_2017", "u", "d"), keyed("muon", "u", "d"))]
+    datasets = {"2017": "old_2017", "2018": "tt_2018"}
+    names = {year: list(plan_of(corrections, one).weight_variations) for year, one in datasets.items()}
+    assert names == {
+        "2017": ["muon_2017_up", "muon_2017_down", "muon_up", "muon_down"],
+        "2018": ["muon_up", "muon_down"],
+    }
+
+
 def test_who_follows_takes_its_own_key_in_the_direction_of_its_leader():
     plan = plan_of(CHAIN)
     b_tags = plan.weights[1]
@@ -315,6 +325,13 @@ WRONG = {
     "a weight of what was read": (
         [correction("event", "x", toy.same, [ObjVar("Jet", "pt_as_read")])],
         r"Jet_pt_as_read is offered to object corrections only: .*use Jet_pt$",
+    ),
+    "a source of another year": (
+        {"2017": [event(keyed("w_2018", "u", "d"))], "2018": []},
+        r"corrections of 2017: source 'w_2018' of correction 'w' is named after 2018\. Name it after 2017",
+    ),
+    "one correction instead of a list": (
+        event(), r"should be a list of corrections, or one list per year, not the correction 'w' itself"
     ),
     "one set with more members in a year": (
         {

@@ -247,11 +247,49 @@ def test_a_reference_into_what_varies_has_to_be_declared(written):
     with pytest.raises(
         FunctorError,
         match=re.escape(
-            "a reference into Jet is followed, which corrections vary: add ObjVar('Jet') to 'use'"
+            "a reference into Jet is followed, which corrections change: add ObjVar('Jet') to 'use'"
         ),
     ) as caught:
         sums_of(with_another_user(undeclared(written, {"Jet": True})), written[0])
     assert "channels.all.observables.jet_of_muon" in str(caught.value)
+
+
+def follows(muons):
+    """A mask of muons, from their jets."""
+    return ak.fill_none(muons.matched_jet.pt > 30, value=False)
+
+
+@pytest.mark.parametrize("varies", [True, False])
+@pytest.mark.parametrize("place", ["good_object_masks", "baseline_selection"])
+def test_what_is_cut_before_corrections_follows_no_reference_into_them(written, place, varies):
+    config = with_another_user(analysis(written[0], {"Jet": varies}, "masks", ["jet_of_muon"]))
+    functor = {"function": follows, "use": [("Muon", None)]}
+    if place == "good_object_masks":
+        parts = {place: [{"collection": "Muon", **functor}]}
+    else:
+        parts = {place: {**functor, "function": lambda muons: ak.any(follows(muons), axis=1)}}
+    fields = {name: getattr(config, name) for name in type(config).model_fields}
+    with pytest.raises(
+        FunctorError, match=rf"{place}.*a reference into Jet is followed.*add ObjVar\('Jet'\)"
+    ):
+        sums_of(Config(**fields | {"good_object_masks": []} | parts), written[0])
+
+
+def test_object_corrections_take_objects_by_their_stored_index(written):
+    # between two steps of the chain there are no corrected objects to refer to
+    config = with_another_user(analysis(written[0], {"Jet": True}, "masks", ["jet_of_muon"]))
+    more = {
+        "name": "muons",
+        "type": "object",
+        "target": ("Muon", "pt"),
+        "nominal_function": lambda muons: ak.fill_none(muons.matched_jet.pt, 1.0) / muons.pt,
+        "args": [ObjVar("Muon")],
+    }
+    fields = {name: getattr(config, name) for name in type(config).model_fields}
+    corrections = [*config.corrections, more]
+    words = r"correction 'muons'.*a reference into Jet is followed.*jets\[muons.jetIdx\]"
+    with pytest.raises(FunctorError, match=words):
+        sums_of(Config(**fields | {"corrections": corrections}), written[0])
 
 
 def with_another_user(config: Config) -> Config:

@@ -70,7 +70,10 @@ class Batch:
         if config.general.run_histogramming and any(channel.observables for channel in self.plan.channels):
             weights = _Weights(self, _union(layers, list(selected.values())))
             for channel in self.plan.channels:
-                _Filling(self, channel, selected[channel.name], weights).run(sums)
+                filling = _Filling(self, channel, selected[channel.name], weights)
+                if self.is_first and self.plan.weights:
+                    sums.channels[channel.name].record("event corrections", filling.nominal_weights())
+                filling.run(sums)
 
     def _select(self, channel: Channel, layers: Layers, sums: DatasetSums) -> Layers:
         cutflow = Cutflow()
@@ -198,6 +201,11 @@ class _Filling:
             if batch.is_first:
                 sums.histograms[key] = self._fill_nominal(axes, found)
             self._fill_objects(found, sums.histograms[key])
+
+    def nominal_weights(self) -> NDArray[np.float64]:
+        """Return the weights of the nominal events of the channel."""
+        origin = self._layers.origin
+        return self._weights.of_nominal(origin[origin < self._batch.n_events])[:, 0]
 
     def _fill_nominal(self, axes: Sequence[Any], found: Candidates) -> Sums:
         rows = np.flatnonzero(self._layers.origin < self._batch.n_events)

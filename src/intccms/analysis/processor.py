@@ -18,7 +18,7 @@ from intccms.analysis.batches import Batch
 from intccms.analysis.columns import Columns
 from intccms.analysis.layers import mask_objects
 from intccms.analysis.results import DatasetSums
-from intccms.analysis.tiling import Tiling
+from intccms.analysis.tiling import Tiling, guarded
 from intccms.errors import InputFileError
 from intccms.histograms import empty, hist_axes
 from intccms.metadata.lumis import ranges_of
@@ -150,7 +150,7 @@ class AnalysisProcessor(ProcessorABC):  # type: ignore[misc,unused-ignore]
             return
         reached = reach(self._config, self._channels, plan.corrections)
         baseline = self._config.baseline_selection
-        narrowed = columns.copy()
+        narrowed = guarded(columns, plan.corrected)
         for index in reached.masks:
             if index not in plan.corrects.masks:
                 mask_objects(narrowed, self._config.good_object_masks[index], f"good_object_masks.{index}")

@@ -9,6 +9,7 @@ import numpy as np
 
 from intccms.analysis.layers import Layers
 from intccms.systematics.chain import ObjectStates, corrected_objects
+from intccms.systematics.references import EventsView
 from intccms.systematics.repeats import forget
 from intccms.systematics.states import changed_events
 from intccms.systematics.tile import Rows, Tile, make_tile, rows_of
@@ -22,7 +23,15 @@ if TYPE_CHECKING:
     from intccms.analysis.results import DatasetSums
     from intccms.systematics.plan import SystematicsPlan
 
-__all__ = ["Tiling"]
+__all__ = ["Tiling", "guarded"]
+
+
+def guarded(columns: Columns, changed: frozenset[str]) -> Columns:
+    """Return events in which no reference into collections is followed that corrections will change."""
+    if not changed:
+        return columns.copy()
+    view = EventsView({}, changed, columns.events.attrs)
+    return columns.over(Tile(columns.field, None, {}, columns.fields, {}, view, np.arange(len(columns))))
 
 
 class Tiling:

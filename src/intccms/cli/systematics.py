@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -65,7 +66,9 @@ def systematics(
         return
     from rich.console import Console
 
-    Console().print(description.in_full() if full else description)
+    # what is piped into a file or a pager has room
+    console = Console() if sys.stdout.isatty() or "COLUMNS" in os.environ else Console(width=160)
+    console.print(description.in_full() if full else description)
 
 
 def _check_locality(config: Config, year: str | None, events: int | None, *, as_json: bool) -> int:

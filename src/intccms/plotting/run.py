@@ -23,7 +23,7 @@ from intccms.schema.plotting import PlottingConfig
 from intccms.utils.files import write_atomically
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from matplotlib.figure import Figure
 
@@ -85,6 +85,7 @@ def plot_run(
     plotting = plotting.model_copy(update={"colors": process_colors(_simulated(output), plotting.colors)})
     pictures = [picture for channel in chosen for picture in _pictures(output, channel, plotting)]
     _check_distinct(pictures)
+    _remove_variations(run_dir, chosen, {(one.channel, one.name) for one in pictures})
     written: list[Path] = []
     for channel in chosen:
         if channel in output["cutflow"]:
@@ -99,6 +100,14 @@ def plot_run(
                     if on_plot is not None:
                         on_plot(path)
     return written
+
+
+def _remove_variations(run_dir: Path, channels: Sequence[str], drawn: Collection[tuple[str, str]]) -> None:
+    """Remove pictures of variations that are not drawn any more: the histograms beside them have others, or none."""
+    for channel in channels:
+        for path in (run_dir / "plots" / channel).glob("*_variations.*"):
+            if (channel, path.stem) not in drawn:
+                path.unlink()
 
 
 def _chosen_channels(output: Mapping[str, Any], channels: Sequence[str] | None) -> list[str]:

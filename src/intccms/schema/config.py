@@ -73,6 +73,17 @@ class Config(Model):
         self._overrides = (*self._overrides, *overrides)
         self._loaded = self.to_json()
 
+    @field_validator("corrections", mode="before")
+    @classmethod
+    def _are_listed(cls, value: Any) -> Any:
+        if isinstance(value, dict) and {"name", "type"} <= value.keys():
+            message = (
+                f"should be a list of corrections, or one list per year, not the correction {value['name']!r} itself. "
+                "Put it into a list: [{...}]"
+            )
+            raise ValueError(message)
+        return value
+
     @field_validator("channels", mode="after")
     @classmethod
     def _distinct_channels(cls, value: list[Channel]) -> list[Channel]:
@@ -160,6 +171,12 @@ class Config(Model):
         """Return the channels that ``general.channels`` lets pass, in configuration order."""
         wanted = self.general.channels
         return [channel for channel in self.channels if wanted is None or channel.name in wanted]
+
+    @property
+    def years(self) -> list[str]:
+        """The years of all datasets, each once."""
+        datasets = self.datasets.expand(self.general.weight_branch)
+        return list(dict.fromkeys(one.year for one in datasets if one.year is not None))
 
     def all_corrections(self) -> list[Correction]:
         """Return the corrections of all years, in configuration order."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -14,13 +14,30 @@ from intccms.schema.explain import did_you_mean
 if TYPE_CHECKING:
     from intccms.schema.datasets import Dataset
 
-__all__ = ["CorrectionLists", "applies", "check_corrections"]
+__all__ = ["CorrectionLists", "applies", "check_corrections", "years_named"]
 
 KINDS_OF_DATASETS = ("simulation", "data")
 """What `applies_to` may name besides processes and datasets."""
 
 CorrectionLists = list[Correction] | dict[YearKey, list[Correction]]
 """Corrections of all years, or by year; an empty list says that a year has none."""
+
+
+def years_named(name: str, years: Iterable[str]) -> list[str]:
+    """Return the years that a name ends in, which are those of its nuisance; none if it is one of all years.
+
+    Examples
+    --------
+    >>> years_named("pileup_2017", ["2017", "2018"])
+    ['2017']
+    >>> years_named("lumi_2017_2018", ["2016preVFP", "2017", "2018"])
+    ['2017', '2018']
+    """
+    known, found, left = list(years), list[str](), name
+    while ending := next((year for year in known if left.endswith(f"_{year}")), None):
+        found.insert(0, ending)
+        left = left.removesuffix(f"_{ending}")
+    return found
 
 
 def applies(correction: Correction, dataset: Dataset) -> bool:
@@ -43,9 +60,24 @@ def check_corrections(
         _check_years(lists, selected)
         for year, corrections in lists.items():
             _check_list(corrections, f"corrections of {year}", datasets)
+        _check_suffixes(lists)
         _check_sets(lists)
     else:
         _check_list(lists, "corrections", datasets)
+
+
+def _check_suffixes(lists: Mapping[str, list[Correction]]) -> None:
+    """Refuse sources that are named after other years than that of their list."""
+    for year, corrections in lists.items():
+        for one in corrections:
+            for source in one.uncertainty_sources:
+                named = years_named(source.name, lists)
+                if named and year not in named:
+                    message = (
+                        f"corrections of {year}: source {source.name!r} of correction {one.name!r} is named after "
+                        f"{', '.join(named)}. Name it after {year}, or without a year if it is one nuisance in several."
+                    )
+                    raise ConfigError(message)
 
 
 def _check_sets(lists: Mapping[str, list[Correction]]) -> None:

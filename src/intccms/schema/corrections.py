@@ -229,8 +229,11 @@ class Correction(Model):
         where = f"source {source.name!r} of correction {self.name!r}"
         if self.type == "normalisation":
             factors = source.up_and_down_idx or []
-            if len(factors) != 2 or not all(isinstance(x, int | float) and x > 0 for x in factors):
-                yield f"{where}: a normalisation needs 'up_and_down_idx' with two factors, such as [1.025, 0.975]"
+            if len(factors) != 2 or not all(isinstance(x, int | float) and 0 < x < 2 for x in factors):
+                yield (
+                    f"{where}: a normalisation needs 'up_and_down_idx' with two factors, such as [1.025, 0.975], above 0 "
+                    f"and below 2, not {factors}"
+                )
             return
         args = self.args if source.args is None else source.args
         for function in (source.up_function, source.down_function):

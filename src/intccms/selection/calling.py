@@ -35,6 +35,9 @@ def call(
         return function(*map(evaluated, arguments), **evaluated(dict(constants)))
     except (KeyboardInterrupt, GeneratorExit):
         raise
+    except FunctorError as exc:  # ours already: a reference that must not be followed
+        message = f"{where}: {function_name(function).rpartition(':')[2]}: {exc}"
+        raise FunctorError(message) from exc
     # also sys.exit(), which would end the run with a status of the user's choice
     except BaseException as exc:
         if not has_worker_values((constants, list(arguments))):

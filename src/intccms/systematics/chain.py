@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from intccms.systematics.evaluate import object_values, place_of, same_call, shift_of
+from intccms.systematics.evaluate import check_shift, object_values, place_of, same_call, shift_of
 from intccms.systematics.states import Base, State, StateColumns
 
 if TYPE_CHECKING:
@@ -182,7 +182,11 @@ class _Step:
 
     def _values(self, shift: Shift | None, columns: Lookup, times: int = 1) -> list[NDArray[Any]]:
         where = place_of(self._correction, shift, self._plan.dataset.year)
-        return object_values(self._correction, shift, columns, times * self._size, where)
+        values = object_values(self._correction, shift, columns, times * self._size, where)
+        if shift is not None and shift.source.is_delta and self._correction.op in {"mult", "replace"}:
+            for one in values:
+                check_shift(one, where)
+        return values
 
     def _applied(self, values: Sequence[NDArray[Any]], before: State) -> State:
         """Return the targets after a step, from its result and the targets before."""

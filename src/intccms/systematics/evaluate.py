@@ -90,6 +90,8 @@ def event_factors(
             "the correction is not made for, in transform_in."
         )
         raise FunctorError(message)
+    if _is_relative(shift) and correction.op == "mult":
+        check_shift(flat, where)
     return flat
 
 
@@ -193,6 +195,23 @@ def same_call(correction: Correction, one: Shift, other: Shift) -> bool:
         return False
     keyed = any(isinstance(item, Sys) for item in correction.arguments_of(one.source))
     return not keyed and one.source.down_function is None
+
+
+def check_shift(result: NDArray[Any], where: str) -> None:
+    """Refuse relative shifts above 1, which would turn momenta and weights around.
+
+    Raises
+    ------
+    FunctorError
+        Naming the largest of them.
+    """
+    largest = float(np.max(np.abs(result), initial=0.0))
+    if largest > 1.0:
+        message = (
+            f"{where}: a relative shift of {largest:.4g}. Sources with is_delta give fractions of the nominal result, such "
+            "as 0.02; give 'up_function' and 'down_function' without is_delta if these are factors or shifted values."
+        )
+        raise FunctorError(message)
 
 
 def shift_of(result: NDArray[Any], shift: Shift) -> NDArray[Any]:

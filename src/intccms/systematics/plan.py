@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from intccms.errors import ConfigError
 from intccms.schema.base import ObjVar
+from intccms.schema.correction_lists import years_named
 from intccms.schema.reach import reach
 
 if TYPE_CHECKING:
@@ -128,7 +129,20 @@ class SystematicsPlan:
         """Return the sources of a correction that have variations of their own."""
         if not self.varies:
             return []
-        return [source for source in correction.uncertainty_sources if source.varies_with is None]
+        return [
+            source
+            for source in correction.uncertainty_sources
+            if source.varies_with is None and not self._is_of_another_year(source)
+        ]
+
+    def _is_of_another_year(self, source: UncertaintySource) -> bool:
+        """Tell whether a source is named after other years than that of the dataset."""
+        named = years_named(source.name, self._years)
+        return bool(named) and self.dataset.year not in named
+
+    @cached_property
+    def _years(self) -> list[str]:
+        return self.config.years
 
     def shifts(self, correction: Correction) -> list[Shift]:
         """Return how a correction is evaluated for the variations of its own sources."""

@@ -22,10 +22,18 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["EventsView", "Link", "falling_order", "rebuilt", "relinked"]
+__all__ = ["BY_INDEX", "EventsView", "Link", "falling_order", "rebuilt", "relinked"]
 
 _ORIGINAL, _FACTORY = "@original_array", "@events_factory"
 """Attributes in which coffea keeps the events that references lead to."""
+
+DECLARE = (
+    "add ObjVar('{name}') to 'use', so that the function is evaluated on corrected objects, for every variation. From "
+    "objects that another reference led to, take those of 'use' instead"
+)
+"""For functors."""
+BY_INDEX = "take the objects of 'args' by the stored index instead, such as jets[muons.jetIdx]"
+"""For object corrections, which see events between two steps."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +57,19 @@ class EventsView:
         Collections that differ between variations, seen from what is the same in all of them.
     beneath
         Attributes of the events as they were read, or of another view.
+    remedy
+        What to do instead of following a forbidden reference.
     """
 
     def __init__(
-        self, collections: Mapping[str, Any], forbidden: frozenset[str], beneath: Mapping[str, Any]
+        self,
+        collections: Mapping[str, Any],
+        forbidden: frozenset[str],
+        beneath: Mapping[str, Any],
+        remedy: str = DECLARE,
     ) -> None:
         self._collections = dict(collections)
+        self._remedy = remedy
         self._forbidden = forbidden
         self._beneath = dict(beneath)
 
@@ -67,11 +82,7 @@ class EventsView:
         if name in self._collections:
             return self._collections[name]
         if name in self._forbidden:
-            message = (
-                f"a reference into {name} is followed, which corrections vary: add ObjVar({name!r}) to 'use', so that the "
-                "function is evaluated for every variation. From objects that another reference led to, take those of 'use' "
-                "instead"
-            )
+            message = f"a reference into {name} is followed, which corrections change: {self._remedy.format(name=name)}"
             raise FunctorError(message)
         found = self._read[name]
         if isinstance(self._read, EventsView):

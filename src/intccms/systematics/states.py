@@ -14,6 +14,7 @@ import numpy as np
 from intccms.errors import FunctorError
 from intccms.schema.base import ObjVar
 from intccms.schema.reach import is_as_read
+from intccms.systematics.references import BY_INDEX, EventsView
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -78,6 +79,9 @@ class Base:
         """Return a column as it was read; fields in one piece, since every variation goes through them again."""
         if column not in self._kept:
             values = self.columns.declared(column, where)
+            if values.fields:
+                changed = frozenset(target.collection for target in self.targets)
+                values = EventsView({}, changed, values.attrs, BY_INDEX).given_to(values)
             self._kept[column] = values if values.fields else ak.to_packed(values)
         return self._kept[column]
 

@@ -175,7 +175,7 @@ class Units:
 
     def _of_channel(self, channel: Channel, plan: SystematicsPlan) -> dict[str, str]:
         reached = reach(self._config, [channel], plan.corrections)
-        return self._parts(channel, reached) | self._of_corrections(plan, reached)
+        return self._parts(channel, reached) | self._of_corrections(channel, plan, reached)
 
     def _parts(self, channel: Channel, reached: Reach) -> dict[str, str]:
         key = (channel.name, reached.masks, reached.ghosts)
@@ -206,7 +206,7 @@ class Units:
             parts[f"binning of {one.name}"] = digest(one.all_axes(), where=place)
         return parts
 
-    def _of_corrections(self, plan: SystematicsPlan, reached: Reach) -> dict[str, str]:
+    def _of_corrections(self, channel: Channel, plan: SystematicsPlan, reached: Reach) -> dict[str, str]:
         """Return the corrections that reach a channel, in order; their sources count where there are variations."""
         parts = {}
         for position, index in enumerate(reached.corrections):
@@ -216,6 +216,8 @@ class Units:
             parts[name] = nominal
             if plan.varies and one.uncertainty_sources:
                 parts[f"sources of {name}"] = sources
+        if variations := plan.of_channel(channel):
+            parts["variations"] = digest(variations)
         return parts
 
     def _correction(self, correction: Correction) -> tuple[str, str]:

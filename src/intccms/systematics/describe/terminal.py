@@ -21,6 +21,8 @@ __all__ = ["render"]
 
 _WIDE = 130
 """Columns of a terminal from which on all columns of tables are shown."""
+_NARROW = 100
+"""Columns of a terminal below which any text may be broken."""
 _LESS_IMPORTANT = "needs"
 _WHOLE = frozenset({"correction", "varies", "year"})
 """Columns of which no text is broken."""
@@ -49,6 +51,7 @@ class _Fitted:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
         table = self.table if options.max_width >= _WIDE else self.table.without(_LESS_IMPORTANT)
+        is_narrow = options.max_width < _NARROW  # then words are broken, rather than columns cut off
         shown = rich.table.Table(title=table.title, title_justify="left")
         for name in table.columns:
             is_number = name in table.numbers
@@ -56,12 +59,14 @@ class _Fitted:
                 name,
                 justify="right" if is_number else "left",
                 overflow="fold",
-                no_wrap=is_number or name in _WHOLE,
-                min_width=_longest_word(table, name) if name in _UNBROKEN else None,
+                no_wrap=not is_narrow and (is_number or name in _WHOLE),
+                min_width=None if is_narrow or name not in _UNBROKEN else _longest_word(table, name),
             )
         for row in table.rows:
             shown.add_row(*map(Text, row))
         yield shown
+        if table is not self.table and _LESS_IMPORTANT in self.table.columns:
+            yield Text(f"(terminals of {_WIDE} columns also show what each {_LESS_IMPORTANT})", style="dim")
 
 
 def _longest_word(table: Table, name: str) -> int:

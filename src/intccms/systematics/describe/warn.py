@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from intccms.schema.base import ObjVar
+from intccms.schema.correction_lists import years_named
 from intccms.schema.reach import reach
 from intccms.systematics.describe.steps import few
-from intccms.systematics.describe.years import corrections_of, is_of_year, years_by_source
+from intccms.systematics.describe.years import corrections_of, years_by_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -93,13 +94,10 @@ def _incomplete(plans: Sequence[SystematicsPlan]) -> Iterator[str]:
 
 
 def _years(plans: Sequence[SystematicsPlan], years: Sequence[str]) -> Iterator[str]:
-    """Yield sources that some years have, although their names do not end in a year; and those of another year."""
+    """Yield sources that some years have, although their names do not end in these years."""
     partial: dict[tuple[str, ...], list[str]] = {}
     for name, mine in years_by_source(plans).items():
-        ending = [year for year in years if year and name.endswith(f"_{year}")]
-        if ending and ending[0] not in mine:
-            yield f"source {name!r} stands among the corrections of {', '.join(mine)}, but its name ends in {ending[0]}."
-        elif not is_of_year(name, mine) and set(mine) != set(years):
+        if not years_named(name, years) and set(mine) != set(years):
             partial.setdefault(tuple(mine), []).append(name)
     for those, names in partial.items():
         lacking = [year for year in years if year not in those]
