@@ -99,7 +99,8 @@ def test_incomplete_histograms_say_so_in_their_metadata(toys, tmp_path, run_quie
     expected = {"complete": False, "coverage": pytest.approx(coverage)}
     assert load(tmp_path / "out" / "output.coffea")["histograms"]["all"]["ht"].metadata == expected
     by_dataset = load(tmp_path / "out" / "histograms" / "by_dataset.coffea")
-    assert by_dataset["histograms"]["SR"]["jet_met"].metadata == expected
+    filled = {"tt": ["nominal"]}
+    assert by_dataset["histograms"]["SR"]["jet_met"].metadata == expected | {"filled": filled}
     with uproot.open(tmp_path / "out" / "histograms" / "histograms.root") as file:
         assert json.loads(str(file["status"])) == expected
     complete = run_quietly(config_of(toys, tmp_path / "complete"))

@@ -194,6 +194,24 @@ def test_a_source_named_after_a_year_is_of_that_year_in_one_list_for_all():
     }
 
 
+def test_without_its_leader_the_first_follower_leads_under_its_name():
+    corrections = [
+        jec(delta("jes", toy.relative), applies_to=["old"]),
+        FAT_JETS,
+        muon_factor(keyed("muon_jes", "u", "d", varies_with="jes")),
+    ]
+    plan = plan_of(corrections)
+    assert {name: one.name for name, one in plan.object_variations.items()} == {
+        "jes_up": "fat",
+        "jes_down": "fat",
+    }
+    assert plan.weight_variations == {}
+    assert plan.following(plan.weights[0], "jes_down").key == "d"
+    alone = plan_of([corrections[0], corrections[2]])
+    assert list(alone.weight_variations) == ["jes_up", "jes_down"]
+    assert [shift.key for shift in alone.shifts(alone.weights[0])] == ["u", "d"]
+
+
 def test_who_follows_takes_its_own_key_in_the_direction_of_its_leader():
     plan = plan_of(CHAIN)
     b_tags = plan.weights[1]

@@ -304,8 +304,9 @@ def with_another_user(config: Config) -> Config:
     )
 
 
-def test_a_reference_into_what_is_only_corrected_needs_no_declaration(written):
-    config = with_another_user(undeclared(written, {"Jet": False}))
-    found = sums_of(config, written[0]).histograms["all", "jet_of_muon"]
-    other = expected(written[1], "jet_of_muon", {"Jet": False}, "masks", "nominal", range(EVENTS))
-    assert np.allclose(found.sumw, other, rtol=0, atol=1e-9)
+@pytest.mark.parametrize("beside", [True, False])
+def test_so_has_one_into_what_is_only_corrected_whatever_is_computed_beside_it(written, beside):
+    config = undeclared(written, {"Jet": False})
+    words = r"jet_of_muon.*a reference into Jet is followed.*add ObjVar\('Jet'\)"
+    with pytest.raises(FunctorError, match=words):
+        sums_of(with_another_user(config) if beside else config, written[0])

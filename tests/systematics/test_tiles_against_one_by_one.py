@@ -214,6 +214,7 @@ OBJECTS = {
                 "is_delta": True,
                 "up_function": leading_muon,
                 "transform_in": lambda mu, jet: (ak.firsts(mu), jet),
+                "transform_out": lambda x: 0.1 * x,
             }
         ),
     ],

@@ -10,6 +10,7 @@ import numpy as np
 from intccms.errors import FunctorError
 from intccms.schema import Functor, ObjVar
 from intccms.selection.calling import call
+from intccms.systematics.references import declaring
 from intccms.systematics.tile import Tile
 
 if TYPE_CHECKING:
@@ -105,7 +106,8 @@ class Columns:
             the functor, the cause is chained.
         """
         arrays = [self.declared(column, where) for column in functor.use]
-        return call(functor.function, arrays, functor.static_kwargs, where)
+        with declaring([ObjVar(*column) for column in functor.use]):
+            return call(functor.function, arrays, functor.static_kwargs, where)
 
     def declared(self, column: ObjVar, where: str) -> Any:
         """Return a column for a functor.

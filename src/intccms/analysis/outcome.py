@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from intccms.analysis.normalise import normalise
 from intccms.analysis.report import RunReport, Skipped, make_report, write_report
-from intccms.analysis.scales import member_sets, scale_of
+from intccms.analysis.scales import member_sets, scale_of, variations_of
 from intccms.analysis.tables import cutflow_of_processes
 from intccms.histograms import merge_processes, save_histograms, to_datasets
 from intccms.histograms.storage import save_output
@@ -104,6 +104,7 @@ def write_results(
             }.__getitem__,
             state,
             sets=member_sets(config, [one.dataset for one in metadata]),
+            variations=variations_of(config, [one.dataset for one in metadata]),
         )
         output |= {"histograms": by_process.histograms, "entries": by_process.entries}
         # plots are made of it: an old one must not stand beside new histograms if the disk is full now

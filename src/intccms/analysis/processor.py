@@ -150,7 +150,7 @@ class AnalysisProcessor(ProcessorABC):  # type: ignore[misc,unused-ignore]
             return
         reached = reach(self._config, self._channels, plan.corrections)
         baseline = self._config.baseline_selection
-        narrowed = guarded(columns, plan.corrected)
+        narrowed = guarded(columns, plan.targeted)
         for index in reached.masks:
             if index not in plan.corrects.masks:
                 mask_objects(narrowed, self._config.good_object_masks[index], f"good_object_masks.{index}")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from intccms.analysis.normalise import Normalisation
     from intccms.schema import Config, Dataset
 
-__all__ = ["member_sets", "scale_of"]
+__all__ = ["member_sets", "scale_of", "variations_of"]
 
 
 def scale_of(config: Config, dataset: Dataset, normalisation: Normalisation) -> Scale:
@@ -44,3 +44,14 @@ def member_sets(config: Config, datasets: Iterable[Dataset]) -> list[MemberSet]:
                     names = tuple(name for name, _ in source.variations())
                     found.setdefault(source.name, MemberSet(source.name, names, source.combine))
     return list(found.values())
+
+
+def variations_of(config: Config, datasets: Iterable[Dataset]) -> dict[str, list[str]]:
+    """Return the variations that the histograms of each channel have, in order, whatever could be processed."""
+    channels = config.selected_channels()
+    found: dict[str, dict[str, None]] = {channel.name: {} for channel in channels}
+    for dataset in datasets:
+        plan = SystematicsPlan(config, dataset, channels)
+        for channel in channels:
+            found[channel.name] |= dict.fromkeys(plan.of_channel(channel))
+    return {name: list(names) for name, names in found.items()}

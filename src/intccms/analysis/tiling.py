@@ -67,7 +67,7 @@ class Tiling:
             fields=self._narrowed.fields,
             beneath=self._narrowed.field,
             attributes=self._columns.events.attrs,
-            forbidden=varied,
+            forbidden=self._plan.targeted - (self._plan.corrected - varied),
         )
 
     def shared(self) -> Columns:

@@ -100,6 +100,7 @@ def merge_processes(
     facts: Mapping[str, Any] | None = None,
     *,
     sets: Sequence[MemberSet] = (),
+    variations: Mapping[str, Sequence[str]] | None = None,
 ) -> HistogramSet:
     """Return the datasets of each process added up, each scaled to its luminosity.
 
@@ -118,16 +119,20 @@ def merge_processes(
         Kept as ``metadata`` of each histogram: whether anything is missing in it.
     sets
         Sets of members, each of which is made one source with up and down.
+    variations
+        channel -> variations that there should be, also where no dataset could fill them; default: those filled.
     """
     scales = {name: _as_scale(scale(name)) for names in processes.values() for name in names}
     histograms: dict[str, dict[str, Any]] = {}
     entries: dict[str, dict[str, Any]] = {}
     for channel in channels:
-        names = _variations(channel, sums.values())
+        names = list(
+            dict.fromkeys([*(variations or {}).get(channel.name, ()), *_variations(channel, sums.values())])
+        )
         of_yields = [name for one in scales.values() for name in one.yields]
         combined = [name for one in sets for name in one.combined if set(one.members) <= set(names)]
-        variations = list(dict.fromkeys([*names, *of_yields, *combined]))
-        booked = _Book(channel, "process", list(processes), variations, facts)
+        all_names = list(dict.fromkeys([*names, *of_yields, *combined]))
+        booked = _Book(channel, "process", list(processes), all_names, facts)
         for observable in channel.observables:
             weighted, counted = booked.book(observable)
             for index, datasets in enumerate(processes.values()):

@@ -106,7 +106,7 @@ def _locate(found: Any, model: type[BaseModel], data: Any) -> _Problem:
     path, key, union, member = "", "", None, None
     owners: tuple[type[BaseModel], ...] = ()
     inner: tuple[type[BaseModel], ...] = (model,)
-    for step in found["loc"]:
+    for position, step in enumerate(found["loc"], start=1):
         annotations = [one.model_fields[step].annotation for one in inner if step in one.model_fields]
         if isinstance(data, Mapping) and step in data:
             data = data[step]
@@ -123,6 +123,8 @@ def _locate(found: Any, model: type[BaseModel], data: Any) -> _Problem:
             continue
         key = str(step)
         path += f".{key}" if path else key
+        if not annotations and position < len(found["loc"]):
+            continue  # a key that users choose, such as a year: what stands below it is the same
         owners, inner = inner, tuple(one for annotation in annotations for one in models_in(annotation))
     context = found.get("ctx") or {}
     return _Problem(

@@ -153,6 +153,9 @@ class ColumnPlan:
             elif not use.optional:
                 for branch in lost:
                     missing.setdefault(branch, []).append(use.reason)
+        if any(name.startswith("Gen") and name.partition("_")[2] for name in names):
+            # without a field of GenPart coffea takes the file for data, and makes no references to generated objects
+            names |= {_OF_GENERATED_PARTICLES} & set(available)
         if missing:
             raise MissingBranchError(_explain_missing(missing, available, dataset, where))
         without = []
@@ -345,6 +348,8 @@ def event_column(branch: str) -> ObjVar:
 def _is_trigger(column: ObjVar) -> bool:
     return column.collection in _TRIGGERS and column.field is not None
 
+
+_OF_GENERATED_PARTICLES = "GenPart_pdgId"
 
 _SKIM_STAGE = 1
 _CORRECTION_STAGE = 2

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from intccms.systematics.evaluate import check_shift, object_values, place_of, same_call, shift_of
+from intccms.errors import FunctorError
+from intccms.systematics.evaluate import object_values, place_of, same_call, shift_of
 from intccms.systematics.states import Base, State, StateColumns
 
 if TYPE_CHECKING:
@@ -182,26 +183,49 @@ class _Step:
 
     def _values(self, shift: Shift | None, columns: Lookup, times: int = 1) -> list[NDArray[Any]]:
         where = place_of(self._correction, shift, self._plan.dataset.year)
-        values = object_values(self._correction, shift, columns, times * self._size, where)
-        if shift is not None and shift.source.is_delta and self._correction.op in {"mult", "replace"}:
-            for one in values:
-                check_shift(one, where)
-        return values
+        return object_values(self._correction, shift, columns, times * self._size, where)
 
     def _applied(self, values: Sequence[NDArray[Any]], before: State) -> State:
         """Return the targets after a step, from its result and the targets before."""
         operation = _OPERATIONS[self._correction.op]
-        return {
+        after = {
             target: operation(before[target], one) for target, one in zip(self._targets, values, strict=True)
         }
+        self._check(before, after, None)
+        return after
+
+    def _check(self, before: State, after: State, shift: Shift | None) -> None:
+        """Refuse values that no object can have: payloads give -999 outside of their range, functions NaN.
+
+        A momentum is not turned around by a factor, as by a shift that was given in per cent.
+
+        Raises
+        ------
+        FunctorError
+            Naming the target and the values.
+        """
+        for target, values in after.items():
+            wrong = ~np.isfinite(values) & np.isfinite(before[target])
+            if target.field == "pt" and self._correction.op == "mult":
+                wrong |= (values < 0) & (before[target] >= 0)
+            if number := int(np.count_nonzero(wrong)):
+                where = place_of(self._correction, shift, self._plan.dataset.year)
+                message = (
+                    f"{where} makes {number} of {len(values)} values of {target} impossible, such as {values[wrong][0]:.6g}. "
+                    "Check op and the order of args (relative shifts are fractions, such as 0.02), and mask or clamp what the "
+                    "correction is not made for, in transform_in."
+                )
+                raise FunctorError(message)
 
     def _shifted(self, values: Sequence[NDArray[Any]], shift: Shift, after: State) -> State:
         additive = self._correction.op in {"add", "subtract"}
         sign = 1.0 if shift.up or shift.source.down_function is not None else -1.0
-        return {
+        found = {
             target: after[target] + sign * one if additive else after[target] * shift_of(one, shift)
             for target, one in zip(self._targets, values, strict=True)
         }
+        self._check(after, found, shift)
+        return found
 
     def _batches(self, names: Sequence[str]) -> Iterator[Sequence[str]]:
         for start in range(0, len(names), self._batch):

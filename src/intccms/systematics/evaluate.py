@@ -14,6 +14,7 @@ from intccms.errors import FunctorError, PayloadError
 from intccms.schema.base import ObjVar, Payload, Sys
 from intccms.selection.calling import call
 from intccms.systematics.payloads import open_payload
+from intccms.systematics.references import declaring
 from intccms.systematics.states import flat_content
 
 if TYPE_CHECKING:
@@ -220,6 +221,12 @@ def shift_of(result: NDArray[Any], shift: Shift) -> NDArray[Any]:
 
 
 def _result(correction: Correction, shift: Shift | None, columns: Lookup, where: str) -> Any:
+    arguments = correction.arguments_of(None if shift is None else shift.source)
+    with declaring([one for one in arguments if isinstance(one, ObjVar)]):
+        return _called(correction, shift, columns, where)
+
+
+def _called(correction: Correction, shift: Shift | None, columns: Lookup, where: str) -> Any:
     source = None if shift is None else shift.source
     key = correction.nominal_idx if shift is None else shift.key
     arguments = correction.arguments_of(source)

@@ -132,8 +132,28 @@ class SystematicsPlan:
         return [
             source
             for source in correction.uncertainty_sources
-            if source.varies_with is None and not self._is_of_another_year(source)
+            if self._leads(correction, source) and not self._is_of_another_year(source)
         ]
+
+    def _leads(self, correction: Correction, source: UncertaintySource) -> bool:
+        """Tell whether a source has variations of its own.
+
+        Of those that vary with a source that does not apply to the dataset, the first one leads, under its name.
+        """
+        if source.varies_with is None:
+            return True
+        return self._followers.get(source.varies_with) is correction
+
+    @cached_property
+    def _followers(self) -> dict[str, Correction]:
+        """Name of a source that does not apply to the dataset -> the first correction that varies with it."""
+        sources = [(one, source) for one in self.corrections for source in one.uncertainty_sources]
+        leaders = {source.name for _, source in sources if source.varies_with is None}
+        found: dict[str, Correction] = {}
+        for one, source in sources:
+            if source.varies_with is not None and source.varies_with not in leaders:
+                found.setdefault(source.varies_with, one)
+        return found
 
     def _is_of_another_year(self, source: UncertaintySource) -> bool:
         """Tell whether a source is named after other years than that of the dataset."""
@@ -147,7 +167,12 @@ class SystematicsPlan:
     def shifts(self, correction: Correction) -> list[Shift]:
         """Return how a correction is evaluated for the variations of its own sources."""
         return [
-            Shift(name, source, key, up=index == 0)
+            Shift(
+                name if source.varies_with is None else name_in(source, up=index == 0),
+                source,
+                key,
+                up=index == 0,
+            )
             for source in self.sources(correction)
             for index, (name, key) in enumerate(source.variations())
         ]
@@ -163,11 +188,9 @@ class SystematicsPlan:
             for source in correction.uncertainty_sources:
                 if source.varies_with is None:
                     continue
-                for index, (direction, (_, key)) in enumerate(
-                    zip(("up", "down"), source.variations(), strict=True)
-                ):
-                    name = f"{source.varies_with}_{direction}"
-                    found[correction.name, name] = Shift(name, source, key, up=index == 0)
+                for is_up, (_, key) in zip((True, False), source.variations(), strict=True):
+                    name = name_in(source, up=is_up)
+                    found[correction.name, name] = Shift(name, source, key, up=is_up)
         return found
 
     @cached_property
@@ -204,6 +227,15 @@ class SystematicsPlan:
         return frozenset(one.targets_collection for one in self.chain if one.name not in self.absent)
 
     @cached_property
+    def targeted(self) -> frozenset[str]:
+        """Collections that corrections of the dataset change, whether or not these reach the channels at hand."""
+        return frozenset(
+            one.targets_collection
+            for one in self.corrections
+            if one.type == "object" and one.name not in self.absent
+        )
+
+    @cached_property
     def touched(self) -> Touched:
         """What differs between variations, step by step."""
         return _follow(self, frozenset().union(*self.touches(self.object_variations).values()))
@@ -227,6 +259,11 @@ class SystematicsPlan:
             if one is leader or self.following(one, variation) is not None or changed & uses:
                 changed.add(one.targets_collection)
         return frozenset(changed)
+
+
+def name_in(source: UncertaintySource, *, up: bool) -> str:
+    """Return the variation in which a source takes a key: that of the source with which it varies."""
+    return f"{source.varies_with or source.name}_{'up' if up else 'down'}"
 
 
 def _follow(

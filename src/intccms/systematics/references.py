@@ -7,6 +7,8 @@ follows one into a collection that differs between variations without declaring 
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -16,13 +18,14 @@ import numpy as np
 from coffea.nanoevents import NanoAODSchema
 
 from intccms.errors import FunctorError
+from intccms.schema.base import ObjVar
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
-__all__ = ["BY_INDEX", "EventsView", "Link", "falling_order", "rebuilt", "relinked"]
+__all__ = ["BY_INDEX", "EventsView", "Link", "declaring", "falling_order", "rebuilt", "relinked"]
 
 _ORIGINAL, _FACTORY = "@original_array", "@events_factory"
 """Attributes in which coffea keeps the events that references lead to."""
@@ -32,6 +35,24 @@ DECLARE = (
     "objects that another reference led to, take those of 'use' instead"
 )
 """For functors."""
+_declared: ContextVar[frozenset[str] | None] = ContextVar("intccms_declared_collections", default=None)
+
+
+@contextmanager
+def declaring(columns: Iterable[ObjVar]) -> Iterator[None]:
+    """Let references into corrected collections be followed only where a functor declares the collection.
+
+    Whether such a function is evaluated on corrected objects, and for every variation, follows from its columns: what it
+    reaches by references alone would be one thing or another, depending on what is computed beside it.
+    """
+    names = frozenset(column.collection for column in columns if column != ObjVar("event"))
+    token = _declared.set(None if ObjVar("event") in set(columns) else names)
+    try:
+        yield
+    finally:
+        _declared.reset(token)
+
+
 BY_INDEX = "take the objects of 'args' by the stored index instead, such as jets[muons.jetIdx]"
 """For object corrections, which see events between two steps."""
 
@@ -79,9 +100,11 @@ class EventsView:
         return self[name]
 
     def __getitem__(self, name: str) -> Any:
-        if name in self._collections:
+        declared = _declared.get()
+        is_declared = declared is None or name in declared
+        if name in self._collections and is_declared:
             return self._collections[name]
-        if name in self._forbidden:
+        if name in self._forbidden or (not is_declared and self.changes(name)):
             message = f"a reference into {name} is followed, which corrections change: {self._remedy.format(name=name)}"
             raise FunctorError(message)
         found = self._read[name]
