@@ -71,6 +71,7 @@ class Base:
             self.as_read[target] = flat.astype(np.float64)
 
         self._kept: dict[ObjVar, Any] = {}
+        self._events: dict[str, NDArray[np.int64]] = {}
 
     def __len__(self) -> int:
         return len(self.columns)
@@ -84,6 +85,13 @@ class Base:
                 values = EventsView({}, changed, values.attrs, BY_INDEX).given_to(values)
             self._kept[column] = values if values.fields else ak.to_packed(values)
         return self._kept[column]
+
+    def event_of_values(self, collection: str) -> NDArray[np.int64]:
+        """Return the event of each value of a collection that has targets."""
+        if collection not in self._events:
+            counts, events = self.counts[collection], np.arange(len(self))
+            self._events[collection] = events if counts is None else np.repeat(events, counts)
+        return self._events[collection]
 
     def size(self, collection: str) -> int:
         """Return the number of objects of a collection that has targets."""
@@ -219,12 +227,9 @@ def changed_events(state: Mapping[ObjVar, NDArray[Any]], base: Base, nominal: St
     changed = np.zeros(len(base), dtype=bool)
     for target, values in state.items():
         other = nominal[target]
-        differs = (values != other) & ~(np.isnan(values) & np.isnan(other))
-        counts = base.counts[target.collection]
-        if counts is None:
-            changed |= differs
-        else:
-            edges = np.concatenate(([0], np.cumsum(counts)))
-            total = np.concatenate(([0], np.cumsum(differs)))
-            changed |= total[edges[1:]] > total[edges[:-1]]
+        differs = values != other
+        if not differs.any():
+            continue
+        differs &= ~(np.isnan(values) & np.isnan(other))
+        changed[base.event_of_values(target.collection)[differs]] = True
     return changed
