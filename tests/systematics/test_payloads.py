@@ -613,6 +613,13 @@ class TestChecks:
                     "column, not SYS, the keys of which are texts. It takes, in order: systematic (string), flavor (int), abseta"
                 ),
             ),
+            (
+                {"args": [SYS, 5, ObjVar("Jet", "pt"), ObjVar("Jet", "eta")]},
+                (
+                    "argument 3 is the column Jet_pt where it takes 'abseta', and argument 4 the column Jet_eta where it takes "
+                    "'pt': they are swapped. It takes, in order: systematic (string), flavor (int), abseta (real), pt (real)"
+                ),
+            ),
             ({"args": [SYS, 5, "eta", 30]}, "argument 3 should be 'abseta', a number or a column, not 'eta'"),
             (
                 {"args": [SYS, 4.5, 1.0, 30]},
@@ -649,6 +656,14 @@ class TestChecks:
     def test_where_a_payload_has_a_default_every_key_will_do(self, toy):
         fixed = correction(toy, key="otherwise", args=["c", 10], nominal_idx=None, uncertainty_sources=[])
         assert check_correction(fixed, "corrections") == []
+
+    def test_columns_behind_a_transformation_may_stand_in_its_order(self, toy):
+        swapped = [SYS, 5, ObjVar("Jet", "pt"), ObjVar("Jet", "eta")]
+        assert check_correction(correction(toy, args=swapped, transform_in=reversed), "corrections") == []
+
+    def test_columns_of_other_names_are_left(self, toy):
+        other = [SYS, 5, ObjVar("Jet", "pt_raw"), ObjVar("Jet", "eta_jec")]
+        assert check_correction(correction(toy, args=other), "corrections") == []
 
     def test_what_only_a_worker_knows_is_left(self, toy):
         args = [SYS, WorkerEval(lambda: 5), ObjVar("Jet", "eta"), 30]

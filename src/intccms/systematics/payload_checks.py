@@ -6,6 +6,7 @@ Values of columns are not known here: whether they lie in the range of a payload
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -105,6 +106,8 @@ class _Use:
     args: Sequence[Any]
     keys: Sequence[Any]
     """What stands in the place of SYS, one after the other."""
+    transformed: bool
+    """Whether a `transform_in` stands between the arguments and the payload."""
 
 
 def _problems(correction: Correction, opened: Callable[[Payload], Inputs]) -> Iterator[tuple[str, str]]:
@@ -126,12 +129,14 @@ def _problems(correction: Correction, opened: Callable[[Payload], Inputs]) -> It
 def _uses(correction: Correction) -> Iterator[_Use]:
     if correction.uses_payload and correction.file and correction.key:
         nominal = Payload(correction.file, correction.key)
-        yield _Use("", nominal, correction.args, [correction.nominal_idx])
+        transformed = correction.transform_in is not None
+        yield _Use("", nominal, correction.args, [correction.nominal_idx], transformed)
     for source in correction.uncertainty_sources:
         payload = _payload_of(correction, source)
         if payload is not None:
             keys = source.members if source.members is not None else source.up_and_down_idx or []
-            yield _Use(source.name, payload, correction.arguments_of(source), keys)
+            transformed = (source.transform_in or correction.transform_in) is not None
+            yield _Use(source.name, payload, correction.arguments_of(source), keys, transformed)
 
 
 def _payload_of(correction: Correction, source: UncertaintySource) -> Payload | None:
@@ -167,8 +172,33 @@ def _misfits(evaluator: Inputs, use: _Use) -> Iterator[str]:
             continue
         for value in values:
             yield from _outside(evaluator, item, value, one, f"argument {position + 1} of {what}")
+    if not wrong and not use.transformed:
+        wrong = list(_swapped(use.args, inputs))
     if wrong:
         yield f"the arguments do not fit {what}: {'; '.join(wrong)}. It takes, in order: {listing(inputs)}."
+
+
+def _swapped(args: Sequence[Any], inputs: Sequence[Input]) -> Iterator[str]:
+    """Yield which two columns stand in each other's place, by their names.
+
+    Payloads that clamp return a number for a pseudorapidity in the place of a momentum, so that values cannot tell.
+    """
+    for first, second in combinations(range(len(inputs)), 2):
+        pair = (args[first], args[second])
+        as_given = _named_like(pair[0], inputs[first]) or _named_like(pair[1], inputs[second])
+        crossed = _named_like(pair[0], inputs[second]) and _named_like(pair[1], inputs[first])
+        if crossed and not as_given:
+            yield (
+                f"argument {first + 1} is the column {pair[0]} where it takes {inputs[first].name!r}, and "
+                f"argument {second + 1} the column {pair[1]} where it takes {inputs[second].name!r}: they are swapped"
+            )
+
+
+def _named_like(item: Any, one: Input) -> bool:
+    """Return whether a column has the name of an input, which may begin with more: ``JetEta``, ``abseta``, ``probe_pt``."""
+    return (
+        isinstance(item, ObjVar) and bool(item.field) and one.name.lower().endswith(str(item.field).lower())
+    )
 
 
 def _wanted(one: Input) -> str:
