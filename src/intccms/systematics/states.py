@@ -158,10 +158,6 @@ class StateColumns:
             self._kept[column] = self._look_up(column, where)
         return self._kept[column]
 
-    def of_state(self, index: int) -> StateColumns:
-        """Return the columns of one of the states."""
-        return StateColumns(self._base, [self._states[index]], self._nominal)
-
     def _look_up(self, column: ObjVar, where: str) -> Any:
         base = self._base
         as_read = is_as_read(column, base.named_as_read)
