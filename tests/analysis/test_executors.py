@@ -102,13 +102,31 @@ class TestIterative(ExecutorContract):
 class TestFutures(ExecutorContract, SurvivesDeaths):
     @pytest.fixture
     def executor(self):
-        return Futures(2)
+        executor = Futures(2)
+        yield executor
+        executor.close()
 
     def test_items_run_in_as_many_processes_as_asked_for_and_none_is_left(self, executor):
         pids = set(executor.map(process_id, range(8)))
         assert len(pids) == 2
         assert os.getpid() not in pids
+        executor.close()
         assert not any(child.pid in pids for child in multiprocessing.active_children())
+
+    def test_processes_are_kept_from_one_map_to_the_next(self, executor):
+        pids = set(executor.map(process_id, range(8)))
+        assert set(executor.map(process_id, range(8))) == pids
+        assert set(executor.map(process_id, range(3), width=1)) < pids
+
+    def test_one_that_died_while_it_was_idle_is_replaced(self, executor):
+        pids = set(executor.map(process_id, range(8)))
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        while not all(pool._broken for pool in executor._idle):  # told by a thread of each pool
+            time.sleep(0.01)
+        after = list(executor.map(process_id, range(8)))
+        assert all(isinstance(one, int) for one in after)
+        assert not set(after) & pids
 
     def test_the_first_death_is_a_loss_and_not_tried_again(self, executor, tmp_path, caplog):
         with caplog.at_level(logging.WARNING, logger="intccms"):

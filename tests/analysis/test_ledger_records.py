@@ -176,7 +176,7 @@ def test_bytes_behind_the_end_are_damage():
         decode(encode(some_record(), NAME) + b"\0", NAME)
 
 
-@pytest.mark.parametrize("chosen", [{"SR"}, {"CR"}, {"SR", "CR"}, set()], ids=str)
+@pytest.mark.parametrize("chosen", [{"SR"}, {"CR"}, {"SR", "CR"}, set()], ids=["SR", "CR", "both", "none"])
 def test_of_several_channels_those_that_are_asked_for_are_read(chosen):
     record = some_record()
     part = decode(encode(record, NAME), NAME, dict.fromkeys(chosen))

@@ -77,7 +77,7 @@ def override(*args: str, base: Any = None) -> Config:
         ("plotting.rebin.met=[0,50,100]", [0.0, 50.0, 100.0]),
         ("plotting.colors.ttbar=#ff0000", "#ff0000"),
     ],
-    ids=str,
+    ids=lambda part: getattr(part, "__name__", str(part)),
 )  # fmt: skip
 def test_a_text_is_read_as_the_type_of_the_field(text, value):
     path = text.partition("=")[0].replace("cross_sections.0", "cross_sections")

@@ -33,20 +33,21 @@ _LOOK = 1.0
 
 @dataclass
 class Futures:
-    """Local processes. One that dies is replaced, and its task is `Lost`."""
+    """Local processes, kept from one `map` to the next. One that dies is replaced, and its task is `Lost`."""
 
     workers: int
+    _idle: list[ProcessPoolExecutor] = field(default_factory=list, repr=False)
 
     def map(
         self, function: Callable[[Any], Any], items: Sequence[Any], *, width: int | None = None
     ) -> Iterator[Any]:
         """Yield results as they come."""
         limit = self.workers if width is None else min(width, self.workers)
-        crew = _Crew(cloudpickle.dumps(function), min(limit, len(items)))
+        crew = _Crew(cloudpickle.dumps(function), self._idle)
         queue = deque(range(len(items)))
         try:
             while queue or crew.busy:
-                while queue and crew.idle:
+                while queue and len(crew.busy) < limit:
                     index = queue.popleft()
                     crew.start(index, items[index])
                 for index, result in crew.finished():
@@ -55,11 +56,13 @@ class Futures:
                         yield Lost(items[index], _REASON, 1)
                     else:
                         yield result
-        finally:
+        except BaseException:
             crew.dismiss()
+            raise
 
     def close(self) -> None:
-        """There is nothing to release: processes end with each `map`."""
+        """End all processes."""
+        _Crew(b"", self._idle).dismiss()
 
 
 _REASON = "its worker process died (out of memory, or a crash in compiled code)"
@@ -71,19 +74,15 @@ class _Died:
 
 @dataclass
 class _Crew:
-    """Pools of one process each; started when first needed."""
+    """Pools of one process each, started when first needed; `idle` has those that wait for work."""
 
     payload: bytes
-    size: int
-    idle: list[ProcessPoolExecutor | None] = field(default_factory=list)
+    idle: list[ProcessPoolExecutor]
     busy: dict[Future[Any], tuple[ProcessPoolExecutor, int]] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        self.idle = [None] * self.size
-
     def start(self, index: int, item: Any) -> None:
-        """Give an item to an idle process."""
-        pool = self.idle.pop() or _pool()
+        """Give an item to an idle process, or to a new one."""
+        pool = self.idle.pop() if self.idle else _pool()
         try:
             future = pool.submit(_run, self.payload, cloudpickle.dumps(item))
         except BrokenProcessPool:  # it died while it was idle
@@ -96,19 +95,23 @@ class _Crew:
         """Wait for the next results; yield each with the index of its item."""
         for future in wait(self.busy, return_when=FIRST_COMPLETED).done:
             pool, index = self.busy.pop(future)
-            self.idle.append(pool)
             try:
                 result = future.result()
             except BrokenProcessPool:
-                self.idle.remove(pool)
-                self.idle.insert(0, None)
                 pool.shutdown()
                 result = _Died()
+            except BaseException:
+                self.idle.append(pool)
+                raise
+            else:
+                self.idle.append(pool)
             yield index, result
 
     def dismiss(self) -> None:
         """End all processes; what is under way is waited for, not interrupted."""
-        pools = [pool for pool, _ in self.busy.values()] + [pool for pool in self.idle if pool is not None]
+        pools = [pool for pool, _ in self.busy.values()] + self.idle
+        self.busy.clear()
+        self.idle.clear()
         if pools:
             with ThreadPoolExecutor(len(pools)) as threads:
                 list(threads.map(lambda pool: pool.shutdown(cancel_futures=True), pools))
