@@ -104,9 +104,6 @@ def one_variation(
         else:
             here.select(_passed(result))
     corrections = [one for one in config.corrections_of(dataset) if one.name not in absent]
-    for one in config.corrections_of(dataset):
-        if one.name in absent and _chosen(one, variation)[0] is not None and not _follows(one, variation):
-            variation = "nominal"
     targets = [target for one in corrections if one.type == "object" for target in one.target]
     for target in dict.fromkeys(targets):  # corrections work in double precision
         here.put(target.collection, target.field, ak.values_astype(here.column(target), np.float64))
@@ -173,10 +170,6 @@ def _chosen(correction: Correction, variation: str) -> tuple[UncertaintySource |
             keys = source.up_and_down_idx or (None, None)
             return source, keys[0 if up else 1], up
     return None, correction.nominal_idx, True
-
-
-def _follows(correction: Correction, variation: str) -> bool:
-    return _chosen(correction, variation)[0].varies_with is not None
 
 
 def _evaluate(here: Events, correction: Correction, source: Any, key: Any, *, up: bool) -> Any:

@@ -212,6 +212,30 @@ def test_without_its_leader_the_first_follower_leads_under_its_name():
     assert [shift.key for shift in alone.shifts(alone.weights[0])] == ["u", "d"]
 
 
+def test_without_its_leader_objects_lead_and_weights_follow_whatever_comes_first():
+    leader = jec(delta("jes", toy.relative), applies_to=["old"])
+    weight = muon_factor(keyed("muon_jes", "u", "d", varies_with="jes"))
+    for corrections in ([leader, weight, FAT_JETS], [leader, FAT_JETS, weight]):
+        plan = plan_of(corrections)
+        assert {name: one.name for name, one in plan.object_variations.items()} == {
+            "jes_up": "fat",
+            "jes_down": "fat",
+        }
+        assert plan.weight_variations == {}
+
+
+def test_who_leads_without_being_used_still_leads():
+    """The first of two followers is of a collection that no functor of the channel uses."""
+    only_met = {"name": "MET", "observables": [observable("met", toy.same, [("MET", "pt")])]}
+    parts = {"good_object_masks": [], "baseline_selection": None, "ghost_observables": []}
+    follower = met(delta("met_jes", toy.same, args=[ObjVar("MET", "pt")], varies_with="jes"))
+    leader = jec(delta("jes", toy.relative), applies_to=["old"])
+    plan = plan_of([leader, FAT_JETS, follower], channels=[only_met], **parts)
+    assert list(plan.object_variations) == ["jes_up", "jes_down"]
+    assert "MET" in plan.touches(["jes_up"])["jes_up"]
+    assert plan.of_channel(plan.channels[0]) == ("jes_up", "jes_down")
+
+
 def test_who_follows_takes_its_own_key_in_the_direction_of_its_leader():
     plan = plan_of(CHAIN)
     b_tags = plan.weights[1]
@@ -244,9 +268,12 @@ def test_a_channel_has_the_variations_that_reach_it():
 def test_a_file_that_lacks_columns_has_the_same_variations_and_touches_less():
     whole = plan_of(CHAIN)
     plan = SystematicsPlan(whole.config, whole.dataset, whole.channels, frozenset({"jec", "btag"}))
-    assert list(plan.object_variations) == list(whole.object_variations)
-    assert plan.touches(["jes_up", "jer_up"]) == {"jes_up": frozenset(), "jer_up": {"Jet", "MET"}}
+    # jets have no energy scale, but what varies with it has
+    assert list(plan.object_variations) == ["jer_up", "jer_down", "jes_up", "jes_down"]
+    assert plan.touches(["jes_up", "jer_up"]) == {"jes_up": {"FatJet"}, "jer_up": {"Jet", "MET"}}
     assert plan.corrected == {"Jet", "MET", "FatJet"}
+    assert list(plan.weight_variations) == ["mu_up", "mu_down"]
+    assert plan.whole.of_channel(plan.channels[0]) == whole.of_channel(whole.channels[0])
 
 
 def test_generator_particles_cannot_be_put_in_another_order():
@@ -280,6 +307,22 @@ WRONG = {
     "a leader that comes later": (
         [FAT_JETS, jec(delta("jes", toy.relative))],
         r"source 'fj' of correction 'fat' has varies_with='jes', a source of 'jec', which comes later",
+    ),
+    "two that vary with one source in one correction": (
+        [jec(delta("jes", toy.relative)), event(*(keyed(name, "u", "d", varies_with="jes") for name in "ab"))],
+        r"the sources 'a' and 'b' of correction 'w' both have varies_with='jes', but .*one value in a variation",
+    ),
+    "members in one year and a factor in another": (
+        {"2017": [event(source(members=[0, 1]))], "2018": [event(keyed("s", "u", "d"))]},
+        r"source 's' is one nuisance in 2017 and 2018, but has 2 members \(envelope\) in the one and up and down in",
+    ),
+    "members in one year and a yield in another": (
+        {"2017": [correction("normalisation", "n", None, [], keyed("s", 1.1, 0.9))], "2018": [event(source(members=[0]))]},
+        r"has up and down in the one and 1 members \(envelope\) in the other\. Make them alike, or .*s_2018",
+    ),
+    "a yield and a weight of one name": (
+        [correction("normalisation", "n", None, [], keyed("s", 1.1, 0.9)), event(keyed("s", "u", "d"))],
+        r"source 's' stands in the corrections 'n' and 'w'\. Give one of them another name: a normalisation varies with",
     ),
     "a leader of weights for objects": (
         [event(keyed("jes", "u", "d")), FAT_JETS],
@@ -356,7 +399,7 @@ WRONG = {
             year: [correction("event", "m", None, [ObjVar("LHEPdfWeight"), SYS], source(members=members, up_function=toy.of_member))]
             for year, members in (("2017", [0]), ("2018", [0, 1]))
         },
-        r"source 's' is one nuisance in 2017 and 2018, but has 1 members \(envelope\).* and 2 \(envelope\) .* such as s_2018",
+        r"source 's' is one nuisance in 2017 and 2018, but has 1 members \(envelope\).* and 2 members \(envelope\) .* such as s_2018",
     ),
 }  # fmt: skip
 

@@ -235,8 +235,6 @@ class _Walk:
 
     def _weights(self, columns: Columns) -> None:
         for one in self._plan.weights:
-            if one.name in self._plan.absent:
-                continue
             for shift in self._shifts(one):
                 where = place_of(one, shift, self._plan.dataset.year)
 
@@ -251,7 +249,7 @@ class _Walk:
                 self._checks.compare(where, len(columns), factors)
 
     def _object_corrections(self, columns: Columns) -> None:
-        chain = [one for one in self._plan.chain if one.name not in self._plan.absent]
+        chain = self._plan.chain
         targets = [target for one in chain for target in one.target or []]
         base = Base(columns, targets, "corrections")
         state = dict(base.as_read)

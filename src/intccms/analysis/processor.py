@@ -167,7 +167,7 @@ class AnalysisProcessor(ProcessorABC):  # type: ignore[misc,unused-ignore]
             batch.run(reached.masks, reached.ghosts, sums)
         tiling.finish(sums)
         for channel in self._channels:
-            _put_in_order(sums, channel.name, plan.of_channel(channel))
+            _put_in_order(sums, channel.name, plan.whole.of_channel(channel))
 
     def _preselect(
         self, columns: Columns, weights: NDArray[np.float64], dataset: Dataset, cutflow: Cutflow

@@ -96,16 +96,19 @@ class Tiling:
     def finish(self, sums: DatasetSums) -> None:
         """Give variations that change nothing in the chunk the nominal content, and let go of the chunk."""
         forget()
-        names = self._unchanged if self._plan.touched.collections else []
-        variations = self._plan.object_variations.items()
-        names = [*names, *(name for name, one in variations if one.name in self._plan.absent)]
-        of_channels = (
-            {one.name: set(self._plan.of_channel(one)) for one in self._plan.channels} if names else {}
-        )
+        plan = self._plan
+        unchanged = set(self._unchanged if plan.touched.collections else ())
+        missing = {
+            channel.name: [
+                name
+                for name in plan.whole.of_channel(channel)
+                if name in unchanged or name not in set(plan.of_channel(channel))
+            ]
+            for channel in (plan.channels if unchanged or plan.absent else ())
+        }
         for (channel, _), one in sums.histograms.items():
-            for name in names:
-                if name in of_channels[channel]:
-                    one.varied[name] = (one.sumw.copy(), one.sumw2.copy())
+            for name in missing.get(channel, ()):
+                one.varied[name] = (one.sumw.copy(), one.sumw2.copy())
 
     @cached_property
     def _changed(self) -> dict[str, NDArray[np.bool_]]:
@@ -113,8 +116,7 @@ class Tiling:
         states = self._states
         return {
             name: changed_events(states.varied.get(name, {}), states.base, states.nominal)
-            for name, one in self._plan.object_variations.items()
-            if one.name not in self._plan.absent
+            for name in self._plan.object_variations
         }
 
     @cached_property

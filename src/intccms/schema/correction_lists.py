@@ -85,16 +85,23 @@ def _check_sets(lists: Mapping[str, list[Correction]]) -> None:
     known: dict[str, tuple[str, UncertaintySource]] = {}
     for year, corrections in lists.items():
         for source in (source for one in corrections for source in one.uncertainty_sources):
-            if source.members is None:
+            if source.varies_with is not None:
                 continue
             other, first = known.setdefault(source.name, (year, source))
-            if (len(source.members), source.combine) != (len(first.members or []), first.combine):
+            if _set_text(source) != _set_text(first):
                 message = (
-                    f"corrections: source {source.name!r} is one nuisance in {other} and {year}, but has {len(first.members or [])} "
-                    f"members ({first.combine}) in the one and {len(source.members)} ({source.combine}) in the other. Make "
-                    f"them alike, or give each year its own name, such as {source.name}_{year}."
+                    f"corrections: source {source.name!r} is one nuisance in {other} and {year}, but has {_set_text(first)} "
+                    f"in the one and {_set_text(source)} in the other. Make them alike, or give each year its own name, "
+                    f"such as {source.name}_{year}."
                 )
                 raise ConfigError(message)
+
+
+def _set_text(source: UncertaintySource) -> str:
+    """Return what a source is merged as."""
+    if source.members is None:
+        return "up and down"
+    return f"{len(source.members)} members ({source.combine})"
 
 
 def _check_years(lists: Mapping[str, list[Correction]], selected: Sequence[Dataset]) -> None:
@@ -140,17 +147,34 @@ def _check_nuisances(corrections: Sequence[Correction], where: str) -> None:
                 continue
             if source.name in homes:
                 other = homes[source.name][1]
-                message = (
-                    f"{where}: source {source.name!r} stands in the corrections {other.name!r} and {one.name!r}. If they "
-                    f"are one nuisance, give one of them varies_with={source.name!r}; if not, other names."
+                alike = (
+                    "Give one of them another name: a normalisation varies with nothing."
+                    if "normalisation" in (other.type, one.type)
+                    else f"If they are one nuisance, give one of them varies_with={source.name!r}; if not, other names."
                 )
+                message = f"{where}: source {source.name!r} stands in the corrections {other.name!r} and {one.name!r}. {alike}"
                 raise ConfigError(message)
             homes[source.name] = (position, one)
     for position, one in enumerate(corrections):
+        _check_leaders(one, where)
         for source in one.uncertainty_sources:
             if source.varies_with is not None:
                 _check_twin(position, one, source, homes, where)
     _check_distinct_variations(corrections, where)
+
+
+def _check_leaders(correction: Correction, where: str) -> None:
+    """Refuse two sources of one correction that vary with the same source: it can take one value per variation."""
+    first: dict[str, str] = {}
+    for source in correction.uncertainty_sources:
+        leader = source.varies_with
+        if leader is not None and first.setdefault(leader, source.name) != source.name:
+            message = (
+                f"{where}: the sources {first[leader]!r} and {source.name!r} of correction {correction.name!r} both have "
+                f"varies_with={leader!r}, but a correction can take one value in a variation. Make one source of the "
+                "two, or two corrections."
+            )
+            raise ConfigError(message)
 
 
 def _check_twin(

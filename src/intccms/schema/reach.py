@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from intccms.schema.corrections import Correction
     from intccms.schema.selection import Channel, GhostObservable
 
-__all__ = ["AS_READ", "Reach", "columns_of", "is_as_read", "reach"]
+__all__ = ["AS_READ", "Reach", "columns_of", "is_as_read", "reach", "stand_ins"]
 
 AS_READ = "_as_read"
 """Ending of the field under which corrections find a target as it stood in the file, whatever changed it since."""
@@ -86,11 +86,27 @@ def reach(config: Config, channels: Iterable[Channel], corrections: Sequence[Cor
     return Reach(tuple(reversed(masks)), tuple(reversed(ghosts)), reached)
 
 
+def stand_ins(corrections: Sequence[Correction]) -> dict[str, int]:
+    """Return who leads where followers have no leader: name of the missing source -> position of a correction.
+
+    That is the first object correction that varies with it, since weights can follow objects and not the other way
+    round, or else the first event correction.
+    """
+    sources = [(index, source) for index, one in enumerate(corrections) for source in one.uncertainty_sources]
+    leaders = {source.name for _, source in sources if source.varies_with is None}
+    found: dict[str, int] = {}
+    for kind in ("object", "event"):
+        for index, source in sources:
+            if source.varies_with and source.varies_with not in leaders and corrections[index].type == kind:
+                found.setdefault(source.varies_with, index)
+    return found
+
+
 def _reaching(
     corrections: Sequence[Correction], collections: set[str], *, everything: bool
 ) -> tuple[int, ...]:
     """Return the corrections that change events, or objects that are used or that later corrections use."""
-    found, used = [], set(collections)
+    found, used, instead = [], set(collections), stand_ins(corrections)
     leaders = {
         source.varies_with
         for correction in corrections
@@ -101,7 +117,11 @@ def _reaching(
         correction = corrections[index]
         if correction.type == "normalisation":
             continue
-        leads = any(source.name in leaders for source in correction.uncertainty_sources)
+        leads = any(
+            source.name in leaders
+            or (source.varies_with in leaders and instead.get(str(source.varies_with)) == index)
+            for source in correction.uncertainty_sources
+        )
         if correction.type == "event" or everything or leads or correction.targets_collection in used:
             found.append(index)
             if correction.type == "object":

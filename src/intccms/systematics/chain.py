@@ -56,13 +56,12 @@ def corrected_objects(plan: SystematicsPlan, columns: Lookup, max_rows: int) -> 
     FunctorError, PayloadError
         Naming correction, source and year.
     """
-    chain = [one for one in plan.chain if one.name not in plan.absent]
-    targets = [target for one in chain for target in one.target or []]
+    targets = [target for one in plan.chain for target in one.target or []]
     # also of corrections that do not apply to the dataset: what was read is then what there is
     ever = [target for one in plan.config.all_corrections() for target in one.target or []]
     base = Base(columns, targets, "corrections", ever)
     states = ObjectStates(base, dict(base.as_read))
-    for correction in chain:
+    for correction in plan.chain:
         _Step(plan, correction, states, max_rows).run()
     return states
 

@@ -5,14 +5,14 @@ The plan follows from the configuration alone: every functor and correction decl
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from intccms.errors import ConfigError
 from intccms.schema.base import ObjVar
 from intccms.schema.correction_lists import years_named
-from intccms.schema.reach import reach
+from intccms.schema.reach import reach, stand_ins
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -88,8 +88,13 @@ class SystematicsPlan:
 
     @cached_property
     def corrections(self) -> list[Correction]:
-        """The corrections of the dataset, in order."""
-        return self.config.corrections_of(self.dataset)
+        """The corrections of the dataset, in order, without those that are absent."""
+        return [one for one in self.config.corrections_of(self.dataset) if one.name not in self.absent]
+
+    @cached_property
+    def whole(self) -> SystematicsPlan:
+        """The plan for input that lacks nothing, with all variations that the dataset's histograms have."""
+        return replace(self, absent=frozenset(), _reached={}) if self.absent else self
 
     @cached_property
     def _reach(self) -> list[Correction]:
@@ -138,22 +143,15 @@ class SystematicsPlan:
     def _leads(self, correction: Correction, source: UncertaintySource) -> bool:
         """Tell whether a source has variations of its own.
 
-        Of those that vary with a source that does not apply to the dataset, the first one leads, under its name.
+        Of those that vary with a source that is not there, one leads in its place, under its name.
         """
         if source.varies_with is None:
             return True
-        return self._followers.get(source.varies_with) is correction
+        return self._stand_ins.get(source.varies_with) is correction
 
     @cached_property
-    def _followers(self) -> dict[str, Correction]:
-        """Name of a source that does not apply to the dataset -> the first correction that varies with it."""
-        sources = [(one, source) for one in self.corrections for source in one.uncertainty_sources]
-        leaders = {source.name for _, source in sources if source.varies_with is None}
-        found: dict[str, Correction] = {}
-        for one, source in sources:
-            if source.varies_with is not None and source.varies_with not in leaders:
-                found.setdefault(source.varies_with, one)
-        return found
+    def _stand_ins(self) -> dict[str, Correction]:
+        return {name: self.corrections[index] for name, index in stand_ins(self.corrections).items()}
 
     def _is_of_another_year(self, source: UncertaintySource) -> bool:
         """Tell whether a source is named after other years than that of the dataset."""
@@ -224,16 +222,12 @@ class SystematicsPlan:
     @property
     def corrected(self) -> frozenset[str]:
         """Collections that corrections change, whether or not there are variations."""
-        return frozenset(one.targets_collection for one in self.chain if one.name not in self.absent)
+        return frozenset(one.targets_collection for one in self.chain)
 
     @cached_property
     def targeted(self) -> frozenset[str]:
         """Collections that corrections of the dataset change, whether or not these reach the channels at hand."""
-        return frozenset(
-            one.targets_collection
-            for one in self.corrections
-            if one.type == "object" and one.name not in self.absent
-        )
+        return frozenset(one.targets_collection for one in self.corrections if one.type == "object")
 
     @cached_property
     def touched(self) -> Touched:
@@ -252,9 +246,7 @@ class SystematicsPlan:
     def _touched_by(self, variation: str) -> frozenset[str]:
         changed: set[str] = set()
         leader = self.object_variations[variation]
-        for one in self.chain if leader.name not in self.absent else ():
-            if one.name in self.absent:
-                continue
+        for one in self.chain:
             uses = {column.collection for column in one.columns()}
             if one is leader or self.following(one, variation) is not None or changed & uses:
                 changed.add(one.targets_collection)

@@ -39,7 +39,7 @@ def nominal_factors(
     """
     found = {}
     for one in plan.weights:
-        if _changes_nominally(one) and one.name not in plan.absent:
+        if _changes_nominally(one):
             here = columns(one.name in plan.touched.weights)
             found[one.name] = event_factors(one, None, here, place_of(one, None, plan.dataset.year))
     return found
@@ -75,8 +75,6 @@ def weight_block(
     block[:] = generator[:, None]
     kept = {touched: Kept(columns(touched)) for touched in (True, False)} if variations else {}
     for one in plan.weights:
-        if one.name in plan.absent:
-            continue
         factor = nominal.get(one.name)
         varied = _varied_factors(plan, one, variations, kept, factor)
         own = [position[name] for name in varied]
@@ -139,8 +137,6 @@ def object_variation_weights(
     """
     weights = {name: generator[index] for name, index in rows.items()}
     for one in plan.weights:
-        if one.name in plan.absent:
-            continue
         following = {name: shift for name in rows if (shift := plan.following(one, name)) is not None}
         varied = _following_factors(plan, one, following, nominal.get(one.name), rows, take)
         for name, index in rows.items():
