@@ -82,7 +82,6 @@ class TestParts:
             {"stop": -1},
             {"kept": 11},
             {"kept": -1},
-            {"kept": 0},
             {"path": None},
             {"checksum": ""},
             {"start": -3},

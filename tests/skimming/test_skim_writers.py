@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import time
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -13,12 +14,14 @@ import fsspec
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import uproot
 
 from intccms.datasets.nanoevents import quiet_schema
 from intccms.errors import ConfigError, InputFileError, OutputError
 from intccms.schema import WorkerEval
 from intccms.skimming.flat import flat_columns
-from intccms.skimming.parquet import check_options, read_part, write_part
+from intccms.skimming.formats import format_named
+from intccms.skimming.part_files import check_options, read_part, write_part
 from intccms.utils.storage import Storage
 from tests.reference import reference_data
 from tests.skimming.linked import Linked, selecting, write_linked
@@ -67,15 +70,19 @@ def kept(linked: Linked, mask) -> dict:
 
 
 class WriterContract:
-    """What every format does; a subclass says how it writes and reads."""
+    """What every format does; a subclass names it."""
 
-    name: str
+    form: str
 
-    def write(self, columns, storage, name, options=None):
-        raise NotImplementedError
+    @property
+    def name(self):
+        return f"tt/file_0/part_0.{format_named(self.form).extension}"
+
+    def write(self, columns, storage, name, options=None, runs=None):
+        return write_part(format_named(self.form), columns, storage, name, options or {}, runs)
 
     def read(self, storage, name, size, checksum, **more):
-        raise NotImplementedError
+        return read_part(format_named(self.form), storage, name, checksum=checksum, size=size, **more)
 
     def round_trip(self, columns, storage):
         size, checksum = self.write(columns, storage, self.name)
@@ -219,75 +226,9 @@ class WriterContract:
         with pytest.raises(InputFileError, match=r"cannot read skim part .*part_0.*run_skimming=True"):
             self.read(storage, self.name, 10, f"sha256:{sha256(b'not a skim').hexdigest()}")
 
-
-class TestParquet(WriterContract):
-    name = "tt/file_0/part_0.parquet"
-
-    def write(self, columns, storage, name, options=None):
-        return write_part(columns, storage, name, options or {})
-
-    def read(self, storage, name, size, checksum, **more):
-        return read_part(storage, name, checksum=checksum, size=size, **more)
-
     def test_the_checksum_is_that_of_the_bytes(self, linked, storage):
         _, checksum = self.write(kept(linked, slice(None)), storage, self.name)
         assert checksum == f"sha256:{sha256(storage.get(self.name)).hexdigest()}"
-
-    def test_columns_are_flat_and_never_nullable(self, linked, storage):
-        self.write(kept(linked, slice(None)), storage, self.name)
-        schema = pq.read_schema(storage.local_path(self.name))
-        assert set(schema.names) == set(linked.columns)
-        assert not [field.name for field in schema if field.nullable]
-        # coffea hangs the whole description of the source on the events
-        assert set(schema.metadata or {}) <= {b"ak:parameters"}
-
-    def test_compression_is_that_of_the_options_over_the_defaults(self, linked, storage):
-        columns = kept(linked, slice(None))
-        for options, expected in (
-            ({}, "ZSTD"),
-            ({"compression": "lz4"}, "LZ4"),
-            ({"compression": "gzip"}, "GZIP"),
-        ):
-            self.write(columns, storage, self.name, options)
-            column = pq.read_metadata(storage.local_path(self.name)).row_group(0).column(0)
-            assert column.compression == expected
-
-    def test_options_of_reading_reach_the_library(self, linked, storage):
-        class Marked(Exception):
-            pass
-
-        def schemaclass(form):
-            raise Marked
-
-        size, checksum = self.write(kept(linked, slice(None)), storage, self.name)
-        options = {
-            "schemaclass": WorkerEval(lambda: schemaclass),
-            "storage_options": {"key": "not for parquet"},
-        }
-        source = self.read(storage, self.name, size, checksum, from_kwargs=options)
-        with pytest.raises(Marked):
-            source.events(source.branches, 0, 1, {})
-
-    @pytest.mark.parametrize(
-        ("to_kwargs", "from_kwargs", "words"),
-        [
-            (
-                {"compresion": "zstd"},
-                {},
-                r"to_kwargs: awkward.to_parquet has no option compresion; it has .*compression",
-            ),
-            ({"compression": "zsdt"}, {}, r"to_parquet refuses: .*zsdt\. Correct .*to_kwargs"),
-            ({}, {"parquet": 1}, r"from_kwargs: TypeError: .*parquet"),
-        ],
-    )
-    def test_wrong_options_are_found_before_a_run(self, to_kwargs, from_kwargs, words):
-        with pytest.raises(ConfigError, match=words):
-            check_options(to_kwargs, from_kwargs)
-
-    def test_sound_options_pass(self):
-        check_options(
-            {"compression": "lz4", "storage_options": {"key": "a"}}, {"parquet_options": {"memory_map": True}}
-        )
 
     def test_a_checksum_is_computed_once_while_the_file_stays(self, linked, storage, monkeypatch):
         import hashlib
@@ -339,3 +280,172 @@ class TestParquet(WriterContract):
                 assert ak.array_equal(
                     follow(events), follow(reference), equal_nan=True, check_parameters=False
                 )
+
+
+class TestParquet(WriterContract):
+    form = "parquet"
+
+    def test_columns_are_flat_and_never_nullable(self, linked, storage):
+        self.write(kept(linked, slice(None)), storage, self.name)
+        schema = pq.read_schema(storage.local_path(self.name))
+        assert set(schema.names) == set(linked.columns)
+        assert not [field.name for field in schema if field.nullable]
+        # coffea hangs the whole description of the source on the events
+        assert set(schema.metadata or {}) <= {b"ak:parameters"}
+
+    def test_compression_is_that_of_the_options_over_the_defaults(self, linked, storage):
+        columns = kept(linked, slice(None))
+        for options, expected in (
+            ({}, "ZSTD"),
+            ({"compression": "lz4"}, "LZ4"),
+            ({"compression": "gzip"}, "GZIP"),
+        ):
+            self.write(columns, storage, self.name, options)
+            column = pq.read_metadata(storage.local_path(self.name)).row_group(0).column(0)
+            assert column.compression == expected
+
+    def test_options_of_reading_reach_the_library(self, linked, storage):
+        class Marked(Exception):
+            pass
+
+        def schemaclass(form):
+            raise Marked
+
+        size, checksum = self.write(kept(linked, slice(None)), storage, self.name)
+        options = {
+            "schemaclass": WorkerEval(lambda: schemaclass),
+            "storage_options": {"key": "not for parquet"},
+        }
+        source = self.read(storage, self.name, size, checksum, from_kwargs=options)
+        with pytest.raises(Marked):
+            source.events(source.branches, 0, 1, {})
+
+    @pytest.mark.parametrize(
+        ("to_kwargs", "from_kwargs", "words"),
+        [
+            (
+                {"compresion": "zstd"},
+                {},
+                r"to_kwargs: awkward.to_parquet has no option compresion; it has .*compression",
+            ),
+            ({"compression": "zsdt"}, {}, r"to_parquet refuses: .*zsdt\. Correct .*to_kwargs"),
+            ({}, {"parquet": 1}, r"from_kwargs: TypeError: .*parquet"),
+        ],
+    )
+    def test_wrong_options_are_found_before_a_run(self, to_kwargs, from_kwargs, words):
+        with pytest.raises(ConfigError, match=words):
+            check_options("parquet", to_kwargs, from_kwargs)
+
+    def test_sound_options_pass(self):
+        check_options(
+            "parquet",
+            {"compression": "lz4", "storage_options": {"key": "a"}},
+            {"parquet_options": {"memory_map": True}},
+        )
+
+
+RUNS = {
+    "run": ak.Array(np.array([1], dtype=np.uint32)),
+    "genEventSumw": ak.Array(np.array([123.5])),
+    "nPSSumw": ak.Array(np.array([2], dtype=np.int32)),
+    "PSSumw": ak.Array([[1.0, 0.5]]),
+}
+
+
+class RootContract(WriterContract):
+    """What ROOT files do besides."""
+
+    def test_runs_are_kept(self, linked, storage):
+        self.write(kept(linked, slice(None)), storage, self.name, runs=RUNS)
+        with uproot.open(storage.local_path(self.name)) as file:
+            read = file["Runs"].arrays(list(RUNS), how=dict)
+        assert {name: values.to_list() for name, values in read.items()} == {
+            name: values.to_list() for name, values in RUNS.items()
+        }
+
+    def test_bytes_do_not_tell_the_time(self, linked, storage, monkeypatch):
+        columns = kept(linked, slice(None))
+        first = self.write(columns, storage, "a.root", runs=RUNS)
+        time.sleep(1.1)  # ROOT files tell seconds
+        assert self.write(columns, storage, "b.root", runs=RUNS) == first
+        fewer = kept(linked, np.arange(60) < 59)
+        self.write(fewer, storage, "c.root")
+        uuids = {str(uproot.open(storage.local_path(name)).file.uuid) for name in ("a.root", "c.root")}
+        assert len(uuids) == 2
+
+    @pytest.mark.parametrize(
+        ("options", "algorithm", "level"),
+        [
+            ({}, "ZSTD", 5),
+            ({"compression": "lz4"}, "LZ4", 1),
+            ({"compression": "ZLIB", "compression_level": 3}, "ZLIB", 3),
+        ],
+    )
+    def test_compression_is_that_of_the_options_over_the_defaults(
+        self, linked, storage, options, algorithm, level
+    ):
+        self.write(kept(linked, slice(None)), storage, self.name, options)
+        compression = uproot.open(storage.local_path(self.name)).file.compression
+        assert (type(compression).__name__, compression.level) == (algorithm, level)
+
+    @pytest.mark.parametrize(
+        ("to_kwargs", "from_kwargs", "words"),
+        [
+            (
+                {"compresion": "zstd"},
+                {},
+                r"to_kwargs: ROOT files have no option compresion; they have .*compression",
+            ),
+            ({"compression": "zsdt"}, {}, r"to_kwargs: no compression 'zsdt'; expected 'zstd', 'lz4'"),
+            ({"compression_level": 77}, {}, r"to_kwargs: compression_level=77 with compression 'zstd'"),
+            ({}, {"timeot": 3}, r"from_kwargs: TypeError: .*timeot"),
+        ],
+    )
+    def test_wrong_options_are_found_before_a_run(self, to_kwargs, from_kwargs, words):
+        with pytest.raises(ConfigError, match=words):
+            check_options(self.form, to_kwargs, from_kwargs)
+
+    def test_sound_options_pass(self):
+        check_options(self.form, {"compression": None, "storage_options": {"key": "a"}}, {"num_workers": 1})
+
+
+class TestTTree(RootContract):
+    form = "ttree"
+
+    def test_collections_share_their_counter_as_in_nanoaod(self, linked, storage):
+        self.write(kept(linked, slice(None)), storage, self.name)
+        tree = uproot.open(storage.local_path(self.name))["Events"]
+        assert set(tree.keys()) == set(linked.columns)
+        counts = {
+            name: tree[name].member("fLeaves")[0].member("fLeafCount")
+            for name in linked.columns
+            if linked.columns[name].ndim > 1
+        }
+        assert {name: leaf.member("fName") for name, leaf in counts.items()} == {
+            name: f"n{name.partition('_')[0]}" for name in counts
+        }
+        # what no other branch counts keeps its type
+        assert tree["nMuon"].typename == "int32_t"
+
+    def test_it_is_read_by_coffea_as_any_nanoaod(self, linked, storage):
+        # independent: coffea's own factory on the written file
+        from coffea.nanoevents import NanoAODSchema, NanoEventsFactory
+
+        self.write(kept(linked, slice(None)), storage, self.name)
+        path = str(storage.local_path(self.name))
+        with quiet_schema():
+            events = NanoEventsFactory.from_root({path: "Events"}, schemaclass=NanoAODSchema).events()
+            source = NanoEventsFactory.from_root(
+                {str(linked.path): "Events"}, schemaclass=NanoAODSchema
+            ).events()
+            assert ak.array_equal(events.Muon.matched_jet.pt, source.Muon.matched_jet.pt)
+
+
+class TestRNTuple(RootContract):
+    form = "rntuple"
+
+    def test_it_is_an_rntuple_of_flat_columns(self, linked, storage):
+        self.write(kept(linked, slice(None)), storage, self.name)
+        file = uproot.open(storage.local_path(self.name))
+        assert file.classname_of("Events") == "ROOT::RNTuple"
+        assert set(file["Events"].keys(recursive=False)) == set(linked.columns)

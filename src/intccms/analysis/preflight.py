@@ -140,9 +140,9 @@ def check_skims(config: Config) -> None:
     """
     general, output = config.general, config.preprocess.skimming.output
     if general.save_skimmed_output or general.use_skimmed_input:
-        from intccms.skimming.parquet import check_options
+        from intccms.skimming.part_files import check_options
 
-        check_options(output.to_kwargs, output.from_kwargs)
+        check_options(output.format, output.to_kwargs, output.from_kwargs)
 
 
 def check_weights(metadata: Sequence[DatasetMetadata]) -> None:

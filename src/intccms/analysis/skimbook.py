@@ -19,8 +19,8 @@ from intccms.metadata import DatasetMetadata, FileMetadata
 from intccms.schema.secrets import masked_text
 from intccms.skimming import ColumnPlan
 from intccms.skimming.cache import checksum_of_file
+from intccms.skimming.formats import format_named
 from intccms.skimming.manifest import Manifest, manifest_name
-from intccms.skimming.parquet import EXTENSION
 from intccms.skimming.parts import part_path
 from intccms.skimming.places import skim_storage
 
@@ -157,7 +157,7 @@ class SkimWriter:
         if reason:
             for entry in manifest.files:
                 manifest.forget_parts(entry.index)
-        manifest.contract, manifest.format = contract, EXTENSION
+        manifest.contract, manifest.format = contract, self._config.preprocess.skimming.output.format
         manifest.listing = self._manager.names(name)
         names, sizes = {one.name for one in plan.metadata.files}, self._storage.sizes(name)
         digest = short_hash(unit.digest, uses)
@@ -186,6 +186,7 @@ class SkimWriter:
             reason = reason or "versions of packages or of intccms changed"
             manifest.forget_parts(entry.index)
         entry.digest = unit.digest
+        extension = format_named(manifest.format).extension
         for number, chunk in enumerate(file.chunks):
             name = Name(plan.name, "skim", chunk.key, f"{chunk.start}-{chunk.stop}", digest)
             known = self._is_noted(name)
@@ -201,7 +202,7 @@ class SkimWriter:
                 book.outdated.append(name)
             gone = "the part is gone" if part is not None else ""
             why = reason or gone or ("chunks are cut anew" if recut else "not written yet")
-            path = part_path(entry.index, number, EXTENSION)
+            path = part_path(entry.index, number, extension)
             plan.targets[file.index, chunk.start] = PartTarget(path, name, why)
 
     def _drop_taken_back(self, book: _Book) -> None:

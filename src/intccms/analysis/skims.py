@@ -7,8 +7,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from intccms.skimming.cache import cache_folder
-from intccms.skimming.flat import flat_columns, made_columns
-from intccms.skimming.parquet import read_part, write_part
+from intccms.skimming.flat import flat_columns, made_columns, packed_columns
+from intccms.skimming.formats import format_named
+from intccms.skimming.part_files import read_part, write_part
 from intccms.skimming.parts import SkimPart
 from intccms.skimming.places import skim_storage
 
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     from intccms.analysis.results import Chunk, DatasetSums, PartTarget
     from intccms.datasets import EventSource
     from intccms.schema import Config
+    from intccms.schema.preprocess import SkimOutput
     from intccms.skimming.columns import BranchList
+    from intccms.skimming.formats import PartFormat
     from intccms.utils.storage import Storage
 
 __all__ = ["SkimIO", "part_from_bytes", "part_to_bytes"]
@@ -71,10 +74,11 @@ class SkimIO:
         """
         path, size, checksum = None, 0, ""
         made: tuple[str, ...] = ()
-        if len(columns):
-            options = self._config.preprocess.skimming.output.to_kwargs
+        runs = _runs(source, chunk) if self._format.keeps_runs else None
+        if len(columns) or _has_rows(runs):
+            name, options = f"{chunk.dataset}/{target.path}", self._output.to_kwargs
             flat = _flat(columns, source, branches, chunk)
-            size, checksum = write_part(flat, self._to, f"{chunk.dataset}/{target.path}", options)
+            size, checksum = write_part(self._format, flat, self._to, name, options, runs)
             path, made = target.path, tuple(sorted(set(flat) - source.branches))
         return SkimPart(
             start=chunk.start,
@@ -99,13 +103,22 @@ class SkimIO:
             If it is gone, or not the one that was written.
         """
         return read_part(
+            self._format,
             self._from,
             f"{dataset}/{part.path}",
             checksum=part.checksum,
             size=part.size,
             cache=cache_folder(self._config),
-            from_kwargs=self._config.preprocess.skimming.output.from_kwargs,
+            from_kwargs=self._output.from_kwargs,
         )
+
+    @cached_property
+    def _output(self) -> SkimOutput:
+        return self._config.preprocess.skimming.output
+
+    @cached_property
+    def _format(self) -> PartFormat:
+        return format_named(self._output.format)
 
     @cached_property
     def _to(self) -> Storage:
@@ -129,6 +142,21 @@ def _flat(columns: Columns, source: EventSource, branches: BranchList, chunk: Ch
     if columns.positions is None:
         return made_columns(columns.events, names, types)
     return flat_columns(columns.events, names, selected)
+
+
+def _runs(source: EventSource, chunk: Chunk) -> dict[str, Any] | None:
+    """Return the tree `Runs` for a part: whole for the first chunk of a file, so that sums over its parts are right.
+
+    The others get its columns without rows.
+    """
+    if source.runs is None:
+        return None
+    packed = packed_columns(source.runs)
+    return packed if chunk.start == 0 else {name: values[:0] for name, values in packed.items()}
+
+
+def _has_rows(columns: dict[str, Any] | None) -> bool:
+    return columns is not None and any(len(values) for values in columns.values())
 
 
 def part_to_bytes(part: SkimPart) -> bytes:

@@ -83,7 +83,7 @@ class ProcessChunks:
     def _process(self, work: Work) -> DatasetSums:
         chunk = work.chunk
         processor = self._processor(work.channels)
-        if chunk.part is not None and chunk.part.path is None:
+        if chunk.part is not None and not chunk.part.kept:
             return processor.nothing(chunk.dataset, chunk.part)
         source = self._source(chunk)
         dataset = self._datasets[chunk.dataset]

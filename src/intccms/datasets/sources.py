@@ -15,6 +15,7 @@ import threading
 import zlib
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,15 @@ from intccms.schema.explain import did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
-__all__ = ["UNREADABLE", "EventSource", "first_replica", "forget_sources", "open_root", "open_source"]
+__all__ = [
+    "UNREADABLE",
+    "EventSource",
+    "event_source",
+    "first_replica",
+    "forget_sources",
+    "open_root",
+    "open_source",
+]
 
 UNREADABLE = (
     OSError,
@@ -71,6 +80,7 @@ class EventSource:
     """Names of the top-level columns."""
     _events: Callable[[frozenset[str], int, int], Any]
     _arrays: Callable[[Iterable[str], int, int], dict[str, Any]]
+    _runs: Callable[[], dict[str, Any] | None] = lambda: None
 
     def events(self, branches: Collection[str], start: int, stop: int, metadata: Mapping[str, Any]) -> Any:
         """Return NanoEvents of an entry range: virtual arrays that read a branch when it is first used.
@@ -91,6 +101,11 @@ class EventSource:
     def arrays(self, names: Iterable[str], start: int, stop: int) -> dict[str, Any]:
         """Read some columns of an entry range as plain awkward arrays, in one request."""
         return self._arrays(names, start, stop)
+
+    @cached_property
+    def runs(self) -> dict[str, Any] | None:
+        """The whole tree `Runs` as plain awkward arrays, None where the file has none."""
+        return self._runs()
 
 
 def first_replica[T](file: SourceFile, action: Callable[[str], T]) -> T:
@@ -185,6 +200,32 @@ def _open(url: str, tree_name: str) -> EventSource:
 
 def _open_tree(url: str, tree_name: str) -> EventSource:
     directory = open_root(url)
+    return event_source(
+        directory,
+        tree_name,
+        url=url,
+        uuid=str(directory.file.uuid),
+        size=directory.file.source.num_bytes,
+    )
+
+
+def event_source(directory: Any, tree_name: str, *, url: str, uuid: str, size: int | None) -> EventSource:
+    """Return the events of an open ROOT file.
+
+    Parameters
+    ----------
+    directory
+        As uproot gives it; closed if there is no such tree.
+    tree_name
+        TTree or RNTuple of the events.
+    url, uuid, size
+        What the source is to say of itself.
+
+    Raises
+    ------
+    InputFileError
+        If the file has no such tree (with the names it has).
+    """
     names = directory.keys(cycle=False)
     if tree_name not in names:
         directory.close()
@@ -201,14 +242,23 @@ def _open_tree(url: str, tree_name: str) -> EventSource:
 
     return EventSource(
         url=url,
-        uuid=str(directory.file.uuid),
+        uuid=uuid,
         format="ttree" if is_tree else "rntuple",
         entries=int(tree.num_entries),
-        size=directory.file.source.num_bytes,
+        size=size,
         branches=frozenset(tree.keys(recursive=False)),
         _events=TreeEvents(directory, tree),
         _arrays=arrays,
+        _runs=lambda: _runs(directory),
     )
+
+
+def _runs(directory: Any) -> dict[str, Any] | None:
+    if "Runs" not in directory.keys(cycle=False):
+        return None
+    runs = directory["Runs"]
+    read: dict[str, Any] = runs.arrays(runs.keys(recursive=False), how=dict)
+    return read
 
 
 def _open_parquet(url: str) -> EventSource:

@@ -16,14 +16,16 @@ _not_in_digest: dict[str, JsonValue] = {"digest": False}
 class SkimOutput(Model):
     """Written skims: their format, their place and the options of the libraries that write and read them."""
 
-    format: Literal["parquet"] = "parquet"
-    """File format of the parts."""
+    format: Literal["parquet", "ttree", "rntuple"] = "parquet"
+    """File format of the parts: parquet, or ROOT files with a TTree like that of NanoAOD, or with an RNTuple."""
     output_dir: str | None = Field(default=None, json_schema_extra=_not_in_digest)
     """Local folder or URL (``s3://bucket/skims``); default: `general.skimmed_dir`, else ``{output_dir}/skimmed``."""
     to_kwargs: StaticArguments = {}
-    """Further options of ``awkward.to_parquet``; ``storage_options`` go to the file system that is written to."""
+    """Further options of ``awkward.to_parquet``, or ``compression`` and ``compression_level`` of ROOT files;
+    ``storage_options`` go to the file system that is written to."""
     from_kwargs: StaticArguments = Field(default={}, json_schema_extra=_not_in_digest)
-    """Further options of ``NanoEventsFactory.from_parquet``; ``storage_options`` go to the file system."""
+    """Further options of ``NanoEventsFactory.from_parquet``, or of ``uproot.open`` for ROOT files; ``storage_options``
+    go to the file system."""
 
     @field_validator("to_kwargs")
     @classmethod

@@ -6,6 +6,7 @@ from the source. Nothing here writes files.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 import awkward as ak
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 
     Read = Callable[[Collection[str]], Mapping[str, Any]]
 
-__all__ = ["flat_columns", "made_columns"]
+__all__ = ["flat_columns", "made_columns", "packed_columns"]
+
+logger = logging.getLogger(__name__)
 
 _REPLACED = frozenset(NanoAODSchema.full_like_items)
 """Branches that the schema sets to zero, also where the source has them."""
@@ -99,6 +102,17 @@ def made_columns(events: Any, branches: Collection[str], types: Read) -> dict[st
     for name, values in counts.items():
         columns[name] = ak.Array(np.asarray(values).astype(dtypes.get(name, np.int32)))
     return _checked(columns, FunctorError)
+
+
+def packed_columns(columns: Mapping[str, Any]) -> dict[str, Any]:
+    """Return plain columns as writers take them, those that a skim cannot hold (texts, nested lists) left out."""
+    found = {}
+    for name, array in columns.items():
+        try:
+            found[name] = _packed(name, array, ConfigError)
+        except ConfigError:
+            logger.debug("column %s of Runs is not written", name)
+    return {name: found[name] for name in sorted(found, key=lambda name: (found[name].ndim, name))}
 
 
 def _shown(events: Any, branches: Collection[str]) -> dict[str, Any]:

@@ -47,7 +47,10 @@ class SkimPart:
     steps: tuple[tuple[str, int, float], ...]
     """Cutflow up to and including the skim: name of the step, events left, sum of their weights."""
     path: str | None
-    """Relative to the folder of the dataset, None for an empty part, which is recorded and not written."""
+    """Relative to the folder of the dataset, None for an empty part, which is recorded and not written.
+
+    The first part of a file is written in any case in formats that keep `Runs`, which would be lost otherwise.
+    """
     size: int
     """Size of the file [bytes], 0 if there is none."""
     checksum: str
@@ -70,7 +73,7 @@ class SkimPart:
         if not 0 <= self.start <= self.stop or not 0 <= self.kept <= self.stop - self.start:
             message = f"skim part with entries {self.start} to {self.stop}, of which {self.kept} were kept"
             raise ValueError(message)
-        if (self.path is None) != (self.kept == 0) or (self.path is None) != (self.checksum == ""):
+        if (self.path is None and self.kept) or (self.path is None) != (self.checksum == ""):
             message = (
                 f"skim part of {self.kept} events with path {self.path!r} and checksum {self.checksum!r}"
             )

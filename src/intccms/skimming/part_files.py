@@ -1,0 +1,162 @@
+"""Writes skim parts to a storage and reads them back, after making sure that they are those that were written.
+
+What the files look like inside is the business of the formats.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import awkward as ak
+import numpy as np
+
+from intccms.datasets.sources import UNREADABLE
+from intccms.errors import ConfigError, InputFileError, OutputError
+from intccms.skimming.cache import cached_copy, check_content, checksum_of_bytes, checksum_of_file
+from intccms.skimming.formats import format_named
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from intccms.datasets.sources import EventSource
+    from intccms.skimming.formats import PartFormat
+    from intccms.utils.storage import Storage
+
+__all__ = ["check_options", "read_part", "write_part"]
+
+_REWRITE = "Write it again with general.run_skimming=True."
+
+
+def write_part(
+    form: PartFormat,
+    columns: Mapping[str, Any],
+    storage: Storage,
+    name: str,
+    options: Mapping[str, Any],
+    runs: Mapping[str, Any] | None = None,
+) -> tuple[int, str]:
+    """Write one part and return its size [bytes] and its checksum; equal columns give equal bytes.
+
+    Parameters
+    ----------
+    form
+        The format.
+    columns
+        As `flat_columns` returns them.
+    storage, name
+        Where.
+    options
+        ``to_kwargs`` of the configuration, over the defaults of the format.
+    runs
+        Columns of the tree `Runs`, for formats that keep it.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    ConfigError
+        If the options are refused.
+    """
+    with storage.staged(name) as temporary:
+        form.write(columns, temporary, options, runs)
+        size, checksum = temporary.stat().st_size, checksum_of_file(temporary)
+    return size, checksum
+
+
+def read_part(
+    form: PartFormat,
+    storage: Storage,
+    name: str,
+    *,
+    checksum: str,
+    size: int,
+    cache: Path | None = None,
+    from_kwargs: Mapping[str, Any] | None = None,
+) -> EventSource:
+    """Open one part, after making sure that it is the one that was recorded.
+
+    Parameters
+    ----------
+    form
+        The format.
+    storage, name
+        Where it is.
+    checksum, size
+        As the manifest has them; the size [bytes].
+    cache
+        Where to keep a local copy of a remote part; None: the part is read into memory each time.
+    from_kwargs
+        Further options of the library that reads.
+
+    Raises
+    ------
+    InputFileError
+        If the part is gone, was changed or cannot be read; it says how to have it written again.
+    """
+    where = storage.url(name)
+    try:
+        target = _verified(storage, name, checksum, size, cache)
+    except FileNotFoundError as exc:
+        message = f"skim part {where} is gone; expected {size} bytes with checksum {checksum}. {_REWRITE}"
+        raise InputFileError(message) from exc
+    except OutputError as exc:
+        message = f"cannot read skim part {where}: {exc}"
+        raise InputFileError(message) from exc
+    uuid = checksum.removeprefix("sha256:")[:32]
+    try:
+        return form.open(target, url=where, uuid=uuid, size=size, options=from_kwargs or {})
+    except UNREADABLE as exc:
+        reason = " ".join(str(exc).split())
+        message = f"cannot read skim part {where} as {form.name}: {reason}. {_REWRITE}"
+        raise InputFileError(message) from exc
+
+
+def check_options(format_name: str, to_kwargs: Mapping[str, Any], from_kwargs: Mapping[str, Any]) -> None:
+    """Write and read three events with the configured options, so that wrong ones are found before a run.
+
+    Raises
+    ------
+    ConfigError
+        Naming the option, or with the words of the library that refused it.
+    """
+    form = format_named(format_name)
+    columns = {"event": ak.Array(np.arange(3)), "nThing": ak.Array(np.array([1, 0, 2], dtype=np.int32))}
+    columns["Thing_x"] = ak.Array([[1.0], [], [2.0, 3.0]])
+    with tempfile.TemporaryDirectory(prefix="intccms-") as folder:
+        path = Path(folder) / f"trial.{form.extension}"
+        form.write(columns, path, to_kwargs)
+        try:
+            source = form.open(path, url=str(path), uuid="", size=0, options=from_kwargs)
+            events = source.events(columns, 0, 3, {})
+            found = [events.event.tolist(), ak.flatten(events.Thing.x).tolist()]
+        except UNREADABLE as exc:
+            message = f"preprocess.skimming.output.from_kwargs: {type(exc).__name__}: {exc}"
+            raise ConfigError(message) from exc
+    if found != [[0, 1, 2], [1.0, 2.0, 3.0]]:
+        message = (
+            f"preprocess.skimming.output: with to_kwargs {sorted(to_kwargs)} and from_kwargs {sorted(from_kwargs)}, "
+            f"three events read back as {found}. Leave out the option that changes values."
+        )
+        raise ConfigError(message)
+
+
+def _verified(storage: Storage, name: str, checksum: str, size: int, cache: Path | None) -> Path | bytes:
+    """Return a local file, or the bytes of a remote one, with the right checksum."""
+    where = storage.url(name)
+    if storage.is_local:
+        path = storage.local_path(name)
+        found = path.stat().st_size
+        if found != size:  # no need to read it
+            message = f"skim part {where} has {found} bytes, expected {size}. {_REWRITE}"
+            raise InputFileError(message)
+        check_content(checksum_of_file(path), checksum, where)
+        return path
+    if cache is not None:
+        copy = cached_copy(storage, name, checksum, cache)
+        if copy is not None:
+            return copy
+    content = storage.get(name)
+    check_content(checksum_of_bytes(content), checksum, where)
+    return content
