@@ -129,6 +129,16 @@ def test_without_any_sums_variations_are_scaled_as_nominal_and_that_is_noted():
     assert result.error is None
 
 
+def test_the_single_dummy_of_samples_without_shower_weights_is_no_weight():
+    isr = theory("isr", "PSWeight")
+    result = scaled(with_sums([[value] for value in SUMW], "PSWeight"), isr)
+    assert result.scale("PSWeight", 2) == result.scale("PSWeight", 0) == result.factor
+    assert result.notes == ("files of tt have no sums of PSWeight: its variations are scaled as nominal",)
+    some = [[500.0, 600.0, 900.0, 700.0], [400.0], [800.0, 1000.0, 700.0, 1000.0]]
+    result = scaled(with_sums(some, "PSWeight"), isr)
+    assert result.scale("PSWeight", 2) == pytest.approx(2000 / (900 + 400 + 700), rel=1e-14)
+
+
 def test_sums_counted_from_events_are_noted():
     (note,) = scaled(with_sums(SCALES, origin="Events")).notes
     assert note.startswith("sums of LHEScaleWeight of tt counted from Events: right only if its files are no")

@@ -21,6 +21,8 @@ __all__ = ["Normalisation", "check_positions", "check_weight_sums", "normalise"]
 _SCALES, _NOMINAL_SCALE = "LHEScaleWeight", 4
 """Positions of scale weights are those of nine members; a vector of eight leaves the nominal one out."""
 _NINE = 9
+_SHOWERS = "PSWeight"
+"""A sample without weights of parton showers stores a single dummy."""
 
 
 @dataclass(frozen=True)
@@ -160,11 +162,8 @@ def check_positions(config: Config, metadata: DatasetMetadata) -> None:
     if dataset.is_data or not config.general.run_systematics:
         return
     for source, branch, position in _positions(config, dataset):
-        lengths = {
-            record.name: len(record.weight_sums[branch])
-            for record in metadata.good
-            if record.weight_sums.get(branch)
-        }
+        lengths = {record.name: len(_stored(record, branch)) for record in metadata.good}
+        lengths = {name: length for name, length in lengths.items() if length}
         if lengths:
             name = min(lengths, key=lengths.__getitem__)
             _check_position(source, dataset, branch, position, lengths[name], name)
@@ -182,6 +181,12 @@ def _check_position(
             "keys of the source, or let it apply to other datasets."
         )
         raise ConfigError(message)
+
+
+def _stored(record: FileMetadata, branch: str) -> list[float]:
+    """Return the sums of a branch over the generated events of a file; none if it has no weights of the kind."""
+    values = record.weight_sums.get(branch, [])
+    return [] if branch == _SHOWERS and len(values) == 1 else values  # a dummy
 
 
 def _stored_at(branch: str, position: int, length: int) -> int | None:
@@ -221,7 +226,7 @@ def _sums_of_variations(
         return {}
     dataset, sums = metadata.dataset, {}
     with_sums = {
-        branch: [record for record in metadata.good if record.weight_sums.get(branch)]
+        branch: [record for record in metadata.good if _stored(record, branch)]
         for branch in wanted_sums(config, dataset)
     }
     for branch, records in with_sums.items():
@@ -229,8 +234,8 @@ def _sums_of_variations(
     for source, branch, position in _positions(config, dataset):
         if not with_sums[branch]:
             continue
-        shortest = min(with_sums[branch], key=lambda record: len(record.weight_sums[branch]))
-        length = len(shortest.weight_sums[branch])
+        shortest = min(with_sums[branch], key=lambda record: len(_stored(record, branch)))
+        length = len(_stored(shortest, branch))
         _check_position(source, dataset, branch, position, length, shortest.name)
         total = _total(fractions, [_sum_of(record, branch, position) for record in metadata.files])
         if not math.isfinite(total) or total == 0.0:
@@ -246,14 +251,14 @@ def _sums_of_variations(
 
 def _sum_of(record: FileMetadata, branch: str, position: int) -> float:
     """Return the sum of a position over the generated events of a file; that of genWeight if it tells none."""
-    values = record.weight_sums.get(branch)
+    values = _stored(record, branch)
     at = _stored_at(branch, position, len(values)) if values else None
     return values[at] if values and at is not None else record.sumw or 0.0
 
 
 def _notes_on(branch: str, records: Sequence[FileMetadata], metadata: DatasetMetadata) -> Iterator[str]:
     name, counting = metadata.dataset.name, [record for record in metadata.good if record.sumw]
-    without = len([record for record in counting if not record.weight_sums.get(branch)])
+    without = len([record for record in counting if not _stored(record, branch)])
     if not records:
         yield f"files of {name} have no sums of {branch}: its variations are scaled as nominal"
     elif without:
