@@ -14,6 +14,7 @@ from rich.console import Console
 from benchmarks.inputs import branches_of, copies, full_size_file
 from benchmarks.ledger import LEDGER_LINES, measure_ledger
 from benchmarks.merging import CONTENTS, MERGING_LINES, measure_merging
+from benchmarks.part_formats import PART_LINES, measure_part_formats
 from benchmarks.planning import PLANNING_LINES, measure_planning
 from benchmarks.skims import SKIM_LINES, measure_skims
 from benchmarks.tables import as_table, keep, of_parts
@@ -59,7 +60,7 @@ def main(context: click.Context, *, folder: Path, events: int, branches: int) ->
     """Measure one thing, or all of them."""
     context.obj = Place(folder.absolute(), events, branches, Console())
     if context.invoked_subcommand is None:
-        for command in (throughput, ledger, planning, merging, skims):
+        for command in (throughput, ledger, planning, merging, skims, formats):
             context.invoke(command)
 
 
@@ -165,6 +166,25 @@ def skims(
                 )
     place.console.print(as_table("Skims, CPU time on one core", SKIM_LINES, rows))
     keep(place.folder / "skims.json", rows)
+
+
+@main.command()
+@click.option(
+    "--part-events", multiple=True, default=(4_000, 20_000), show_default=True, help="Events in a part."
+)
+@click.option("--part-columns", default=400, show_default=True, help="Columns in a part.")
+@click.option("--repeat", default=3, show_default=True, help="Repetitions; the fastest of each counts.")
+@click.pass_obj
+def formats(place: Place, *, part_events: tuple[int, ...], part_columns: int, repeat: int) -> None:
+    """Compare skim parts of each format with the library's own writer and reader called bare."""
+    rows, source = [], place.file("zstd:5")
+    with place.scratch() as folder:
+        for events in part_events:
+            with place.console.status(f"measuring parts of {events:,} events"):
+                home = folder / str(events)
+                rows += measure_part_formats(source, home, events=events, columns=part_columns, repeat=repeat)
+    place.console.print(as_table("Skim parts, CPU time on one core", PART_LINES, rows))
+    keep(place.folder / "formats.json", rows)
 
 
 @main.command()

@@ -21,7 +21,7 @@ from intccms.errors import ConfigError, InputFileError, OutputError
 from intccms.schema import WorkerEval
 from intccms.skimming.flat import flat_columns
 from intccms.skimming.formats import format_named
-from intccms.skimming.part_files import check_options, read_part, write_part
+from intccms.skimming.part_files import PartFile, check_options, read_part, write_part
 from intccms.utils.storage import Storage
 from tests.reference import reference_data
 from tests.skimming.linked import Linked, selecting, write_linked
@@ -81,11 +81,12 @@ class WriterContract:
     def write(self, columns, storage, name, options=None, runs=None):
         return write_part(format_named(self.form), columns, storage, name, options or {}, runs)
 
-    def read(self, storage, name, size, checksum, **more):
-        return read_part(format_named(self.form), storage, name, checksum=checksum, size=size, **more)
+    def read(self, storage, name, size, checksum, changed=0, **more):
+        written = PartFile(size, checksum, changed)
+        return read_part(format_named(self.form), storage, name, written=written, **more)
 
     def round_trip(self, columns, storage):
-        size, checksum = self.write(columns, storage, self.name)
+        size, checksum, _ = self.write(columns, storage, self.name)
         return self.read(storage, self.name, size, checksum)
 
     def test_round_trip(self, linked, storage):
@@ -162,7 +163,7 @@ class WriterContract:
         mask = linked.columns["MET_pt"] > 30
         first = self.write(kept(linked, mask), storage, f"a/{self.name}")
         second = self.write(kept(linked, mask), storage, f"b/{self.name}")
-        assert first == second
+        assert first[:2] == second[:2]
         assert storage.get(f"a/{self.name}") == storage.get(f"b/{self.name}")
         assert first[0] == len(storage.get(f"a/{self.name}"))
 
@@ -174,7 +175,7 @@ class WriterContract:
         ):
             self.write(columns, storage, self.name)
         assert storage.sizes() == {}
-        size, checksum = self.write(columns, storage, self.name)
+        size, checksum, _ = self.write(columns, storage, self.name)
         with files_of_at_most(2_000), pytest.raises(OutputError, match=r"File too large"):
             self.write(columns, storage, self.name)
         assert storage.sizes() == {self.name: size}
@@ -187,7 +188,7 @@ class WriterContract:
 
     def test_remote_path(self, linked, remote, tmp_path):
         columns = kept(linked, slice(None))
-        size, checksum = self.write(columns, remote, self.name)
+        size, checksum, _ = self.write(columns, remote, self.name)
         assert remote.sizes() == {self.name: size}
         for cache in (None, tmp_path / "cache"):
             source = self.read(remote, self.name, size, checksum, cache=cache)
@@ -203,10 +204,29 @@ class WriterContract:
             ):
                 self.read(place, self.name, 12, "sha256:00")
 
+    def test_a_local_part_that_nobody_touched_since_is_not_read_for_its_checksum(
+        self, linked, storage, monkeypatch
+    ):
+        import hashlib
+
+        size, checksum, changed = self.write(kept(linked, slice(None)), storage, self.name)
+        assert changed == storage.local_path(self.name).stat().st_mtime_ns
+        counted = []
+        plain = hashlib.file_digest
+        monkeypatch.setattr(hashlib, "file_digest", lambda *args: counted.append(1) or plain(*args))
+        self.read(storage, self.name, size, checksum, changed)
+        assert counted == []
+        os.utime(storage.local_path(self.name))
+        self.read(storage, self.name, size, checksum, changed)
+        assert counted == [1]
+        storage.local_path(self.name).write_bytes(bytes(size))
+        with pytest.raises(InputFileError, match="is not the one that was recorded"):
+            self.read(storage, self.name, size, checksum, changed)
+
     def test_a_part_that_was_changed_is_refused_everywhere(self, linked, storage, remote, tmp_path):
         columns = kept(linked, slice(None))
         for place, cache in ((storage, None), (remote, None), (remote, tmp_path / "cache")):
-            size, checksum = self.write(columns, place, self.name)
+            size, checksum, _ = self.write(columns, place, self.name)
             if place is storage:
                 self.read(place, self.name, size, checksum)
             content = bytearray(place.get(self.name))
@@ -227,13 +247,13 @@ class WriterContract:
             self.read(storage, self.name, 10, f"sha256:{sha256(b'not a skim').hexdigest()}")
 
     def test_the_checksum_is_that_of_the_bytes(self, linked, storage):
-        _, checksum = self.write(kept(linked, slice(None)), storage, self.name)
+        _, checksum, _ = self.write(kept(linked, slice(None)), storage, self.name)
         assert checksum == f"sha256:{sha256(storage.get(self.name)).hexdigest()}"
 
     def test_a_checksum_is_computed_once_while_the_file_stays(self, linked, storage, monkeypatch):
         import hashlib
 
-        size, checksum = self.write(kept(linked, slice(None)), storage, self.name)
+        size, checksum, _ = self.write(kept(linked, slice(None)), storage, self.name)
         counted = []
         plain = hashlib.file_digest
         monkeypatch.setattr(hashlib, "file_digest", lambda *args: counted.append(1) or plain(*args))
@@ -311,7 +331,7 @@ class TestParquet(WriterContract):
         def schemaclass(form):
             raise Marked
 
-        size, checksum = self.write(kept(linked, slice(None)), storage, self.name)
+        size, checksum, _ = self.write(kept(linked, slice(None)), storage, self.name)
         options = {
             "schemaclass": WorkerEval(lambda: schemaclass),
             "storage_options": {"key": "not for parquet"},
@@ -367,7 +387,7 @@ class RootContract(WriterContract):
         columns = kept(linked, slice(None))
         first = self.write(columns, storage, "a.root", runs=RUNS)
         time.sleep(1.1)  # ROOT files tell seconds
-        assert self.write(columns, storage, "b.root", runs=RUNS) == first
+        assert self.write(columns, storage, "b.root", runs=RUNS)[:2] == first[:2]
         fewer = kept(linked, np.arange(60) < 59)
         self.write(fewer, storage, "c.root")
         uuids = {str(uproot.open(storage.local_path(name)).file.uuid) for name in ("a.root", "c.root")}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from intccms.skimming.cache import cache_folder
 from intccms.skimming.flat import flat_columns, made_columns, packed_columns
 from intccms.skimming.formats import format_named
-from intccms.skimming.part_files import read_part, write_part
+from intccms.skimming.part_files import PartFile, read_part, write_part
 from intccms.skimming.parts import SkimPart
 from intccms.skimming.places import skim_storage
 
@@ -72,13 +72,13 @@ class SkimIO:
         ConfigError, FunctorError
             If a column cannot be written.
         """
-        path, size, checksum = None, 0, ""
+        path, file = None, PartFile(0, "", 0)
         made: tuple[str, ...] = ()
         runs = _runs(source, chunk) if self._format.keeps_runs else None
         if len(columns) or _has_rows(runs):
             name, options = f"{chunk.dataset}/{target.path}", self._output.to_kwargs
             flat = _flat(columns, source, branches, chunk)
-            size, checksum = write_part(self._format, flat, self._to, name, options, runs)
+            file = write_part(self._format, flat, self._to, name, options, runs)
             path, made = target.path, tuple(sorted(set(flat) - source.branches))
         return SkimPart(
             start=chunk.start,
@@ -87,8 +87,9 @@ class SkimIO:
             sumw=sums.sumw,
             steps=tuple((name, *left) for name, left in sums.common.steps.items()),
             path=path,
-            size=size,
-            checksum=checksum,
+            size=file.size,
+            checksum=file.checksum,
+            changed=file.changed,
             absent_triggers=branches.absent_triggers,
             made=made,
             lumis=sums.lumis,
@@ -106,8 +107,7 @@ class SkimIO:
             self._format,
             self._from,
             f"{dataset}/{part.path}",
-            checksum=part.checksum,
-            size=part.size,
+            written=PartFile(part.size, part.checksum, part.changed),
             cache=cache_folder(self._config),
             from_kwargs=self._output.from_kwargs,
         )

@@ -73,7 +73,7 @@ class Parquet:
     ) -> EventSource:
         """Open a file, as `PartFormat.open` describes it."""
         footer = pq.read_metadata(_opened(target))
-        names = frozenset(pq.read_schema(_opened(target)).names)
+        names = frozenset(footer.schema.to_arrow_schema().names)
         reader = _Reader(target, options)
         return EventSource(
             url, uuid, "parquet", int(footer.num_rows), size, names, reader.events, reader.arrays

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import awkward as ak
 import numpy as np
@@ -24,9 +24,20 @@ if TYPE_CHECKING:
     from intccms.skimming.formats import PartFormat
     from intccms.utils.storage import Storage
 
-__all__ = ["check_options", "read_part", "write_part"]
+__all__ = ["PartFile", "check_options", "read_part", "write_part"]
 
 _REWRITE = "Write it again with general.run_skimming=True."
+
+
+class PartFile(NamedTuple):
+    """What is noted of a file that was written."""
+
+    size: int
+    """Size [bytes]."""
+    checksum: str
+    """``sha256:`` and the hexadecimal digest of its bytes."""
+    changed: int
+    """Time of its last change [ns since 1970]; 0 where it is not local."""
 
 
 def write_part(
@@ -36,8 +47,8 @@ def write_part(
     name: str,
     options: Mapping[str, Any],
     runs: Mapping[str, Any] | None = None,
-) -> tuple[int, str]:
-    """Write one part and return its size [bytes] and its checksum; equal columns give equal bytes.
+) -> PartFile:
+    """Write one part and return what is to be noted of it; equal columns give equal bytes.
 
     Parameters
     ----------
@@ -61,8 +72,9 @@ def write_part(
     """
     with storage.staged(name) as temporary:
         form.write(columns, temporary, options, runs)
-        size, checksum = temporary.stat().st_size, checksum_of_file(temporary)
-    return size, checksum
+        status = temporary.stat()
+        changed = status.st_mtime_ns if storage.is_local else 0  # renaming does not touch it
+        return PartFile(status.st_size, checksum_of_file(temporary), changed)
 
 
 def read_part(
@@ -70,8 +82,7 @@ def read_part(
     storage: Storage,
     name: str,
     *,
-    checksum: str,
-    size: int,
+    written: PartFile,
     cache: Path | None = None,
     from_kwargs: Mapping[str, Any] | None = None,
 ) -> EventSource:
@@ -83,8 +94,8 @@ def read_part(
         The format.
     storage, name
         Where it is.
-    checksum, size
-        As the manifest has them; the size [bytes].
+    written
+        As the manifest has it. A local file with the same time of change is not read for its checksum.
     cache
         Where to keep a local copy of a remote part; None: the part is read into memory each time.
     from_kwargs
@@ -97,16 +108,16 @@ def read_part(
     """
     where = storage.url(name)
     try:
-        target = _verified(storage, name, checksum, size, cache)
+        target = _verified(storage, name, written, cache)
     except FileNotFoundError as exc:
-        message = f"skim part {where} is gone; expected {size} bytes with checksum {checksum}. {_REWRITE}"
+        message = f"skim part {where} is gone; expected {written.size} bytes with checksum {written.checksum}. {_REWRITE}"
         raise InputFileError(message) from exc
     except OutputError as exc:
         message = f"cannot read skim part {where}: {exc}"
         raise InputFileError(message) from exc
-    uuid = checksum.removeprefix("sha256:")[:32]
+    uuid = written.checksum.removeprefix("sha256:")[:32]
     try:
-        return form.open(target, url=where, uuid=uuid, size=size, options=from_kwargs or {})
+        return form.open(target, url=where, uuid=uuid, size=written.size, options=from_kwargs or {})
     except UNREADABLE as exc:
         reason = " ".join(str(exc).split())
         message = f"cannot read skim part {where} as {form.name}: {reason}. {_REWRITE}"
@@ -142,16 +153,17 @@ def check_options(format_name: str, to_kwargs: Mapping[str, Any], from_kwargs: M
         raise ConfigError(message)
 
 
-def _verified(storage: Storage, name: str, checksum: str, size: int, cache: Path | None) -> Path | bytes:
+def _verified(storage: Storage, name: str, written: PartFile, cache: Path | None) -> Path | bytes:
     """Return a local file, or the bytes of a remote one, with the right checksum."""
-    where = storage.url(name)
+    where, checksum = storage.url(name), written.checksum
     if storage.is_local:
         path = storage.local_path(name)
-        found = path.stat().st_size
-        if found != size:  # no need to read it
-            message = f"skim part {where} has {found} bytes, expected {size}. {_REWRITE}"
+        status = path.stat()
+        if status.st_size != written.size:  # no need to read it
+            message = f"skim part {where} has {status.st_size} bytes, expected {written.size}. {_REWRITE}"
             raise InputFileError(message)
-        check_content(checksum_of_file(path), checksum, where)
+        if status.st_mtime_ns != written.changed:
+            check_content(checksum_of_file(path), checksum, where)
         return path
     if cache is not None:
         copy = cached_copy(storage, name, checksum, cache)

@@ -55,6 +55,8 @@ class SkimPart:
     """Size of the file [bytes], 0 if there is none."""
     checksum: str
     """``sha256:`` and the hexadecimal digest of the file's bytes; empty if there is none."""
+    changed: int = 0
+    """Time of the file's last change [ns since 1970]; 0 where it is not local."""
     absent_triggers: tuple[str, ...] = ()
     """Triggers that the source lacks; they count as False."""
     made: tuple[str, ...] = ()
@@ -91,6 +93,8 @@ class SkimPart:
             "size": self.size,
             "checksum": self.checksum,
         }
+        if self.changed:
+            data["changed"] = self.changed
         if self.absent_triggers:
             data["absent_triggers"] = list(self.absent_triggers)
         if self.made:
