@@ -91,6 +91,37 @@ def test_an_inconsistent_entry_is_refused(fields, words):
         entry(**fields)
 
 
+TWO_YEARS = ["2017", "2018"]
+OF_YEARS = r"expected one list per year. Write files: \[\[...2017...\], \[...2018...\]\]"
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"files": ["a.root", "b.root"], "years": TWO_YEARS}, OF_YEARS),
+        ({"files": "*.root", "years": TWO_YEARS}, OF_YEARS),
+        ({"files": [["a.root", "b.root"]], "years": TWO_YEARS}, OF_YEARS),
+        (
+            {"files": ["a.root", "b.root"], "cross_sections": [1.0, 2.0]},
+            r"'files' is one list for 2 datasets \(wjets_0, wjets_1\).*one list per dataset",
+        ),
+        (
+            {"directories": "in", "years": TWO_YEARS},
+            r"one folder per year. Write directories: \['.../2017', '.../2018'\]",
+        ),
+    ],
+)
+def test_several_datasets_do_not_share_their_input(fields, words):
+    with pytest.raises(ConfigError, match=words):
+        entry(**fields)
+
+
+def test_one_year_takes_a_flat_list_and_several_take_a_list_each():
+    assert entry(files=["a.root", "b.root"], years=[2017]).expand("genWeight")[0].files == ("a.root", "b.root")
+    two = entry(files=[["a.root"], ["b.root"]], years=TWO_YEARS).expand("genWeight")
+    assert [(one.year, one.files) for one in two] == [("2017", ("a.root",)), ("2018", ("b.root",))]
+
+
 def test_names_that_two_entries_expand_to_are_found_to_be_the_same():
     config = DatasetsConfig(
         datasets=[
