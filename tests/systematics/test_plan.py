@@ -335,9 +335,6 @@ WRONG = {
         [event(keyed("a", "u", "d", file="a.json"), nominal_function=None)],
         r"source 'a' of correction 'w': 'file' is given without 'key': name the correction in a.json",
     ),
-    "a file of a source beside its function": (
-        [jec(delta("jes", toy.relative, file="a.json"))], r"give 'up_function' or 'file', not both"
-    ),
     "up and down of one key": (
         [event(keyed("a", "u", "u"))],
         r"source 'a' of correction 'w': up and down are the same, \['u', 'u'\], so that it would vary nothing",

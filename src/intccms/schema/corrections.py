@@ -81,9 +81,8 @@ class UncertaintySource(Model):
         if self.down_function is not None and self.up_function is None:
             message = "'down_function' needs an 'up_function'"
             raise ValueError(message)
-        if self.up_function is not None and (self.key or self.file):
-            given = "key" if self.key else "file"
-            message = f"give 'up_function' or {given!r}, not both: a function takes the place of a payload"
+        if self.up_function is not None and self.key is not None:
+            message = "give 'up_function' or 'key', not both: a function takes the place of a payload"
             raise ValueError(message)
         if self.weight_sums is not None and any(
             not isinstance(key, int) or isinstance(key, bool) or key < 0
@@ -158,7 +157,7 @@ class Correction(Model):
     def _accept_tuples(cls, value: Any) -> Any:
         for item in value if isinstance(value, list) else [value]:
             if isinstance(item, str):
-                raise ValueError(_not_a_text(item))
+                raise ValueError(_not_a_text(item))  # noqa: TRY004 - Pydantic translates ValueError only
         if isinstance(value, list):
             return [ObjVar(*item) if isinstance(item, tuple | list) else item for item in value]
         return value
