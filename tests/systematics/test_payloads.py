@@ -389,8 +389,10 @@ class TestWrongArguments:
             ),
             (
                 ("central", 5, ak.zip({"pt": [[1.0]], "eta": [[2.0]]}, with_name="Muon"), 30),
-                "(argument 3) takes numbers, as a number or an array with one per event or one per object, not whole objects "
-                "(Muon): take a field of them, such as Muon.pt.",
+                (
+                    "(argument 3) takes numbers, as a number or an array with one per event or one per object, not whole objects "
+                    "(Muon): take a field of them, such as Muon.pt."
+                ),
             ),
             (("central", 5, 0.5, np.ones((2, 2))), "not an array of shape (2, 2)"),
             (("central", 5, 0.5, np.array(["a"])), "not an array of shape (1,) and dtype <U1"),

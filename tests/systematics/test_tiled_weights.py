@@ -216,8 +216,7 @@ NO_NUMBERS = {
     ),
     "None for events": (
         correction("event", "w", lambda rho: ak.mask(rho, rho > np.median(rho)), [RHO]),
-        r"correction 'w': \d+ of \d+ factors are None, although no argument is, and would count as 1. Fill them, "
-        r"ak.fill_none\(factors, 1\)",
+        r"correction 'w': \d+ of \d+ factors are None, although no argument is, and would count as 1. Fill them"
     ),
     "None for objects": (
         muon_factor(nominal_function=lambda pt, key: ak.mask(pt / pt, pt > 60)),
