@@ -66,6 +66,27 @@ def main(wanted: list[str]) -> None:
             write_listing(name, year)
 
 
+def _command(wanted: list[str]) -> int:
+    """Write the listings, and return the exit status: 2 with one line if DAS cannot be asked or does not know."""
+    try:
+        main(wanted)
+    except FileNotFoundError:
+        sys.stderr.write(
+            "error: there is no 'dasgoclient' on the PATH, which asks DAS for the files. Set up CMS software (CVMFS) and a grid "
+            "proxy, or name a folder with the files: datasets.base_dir=FOLDER needs no lists.\n"
+        )
+    except subprocess.CalledProcessError as exc:
+        lines = (exc.stderr or exc.stdout or "no message").strip().splitlines()
+        sys.stderr.write(
+            f"error: dasgoclient failed: {lines[-1]} A grid proxy is needed (voms-proxy-init).\n"
+        )
+    except LookupError as exc:
+        sys.stderr.write(f"error: {exc.args[0]}\n")
+    else:
+        return 0
+    return 2
+
+
 def _ask(query: str) -> list[str]:
     command = ["dasgoclient", "-query", query]
     answer = subprocess.run(command, check=True, capture_output=True, text=True)
@@ -81,4 +102,4 @@ def _newest(datasets: list[str], pattern: str) -> str:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    main(sys.argv[1:])
+    sys.exit(_command(sys.argv[1:]))

@@ -104,6 +104,15 @@ def test_validate_counts_what_is_configured_and_reads_no_file(config_file):
     assert result.stdout.startswith("valid: datasets: 1, channels: 1, observables: 1 ")
 
 
+def test_validate_calls_nothing_valid_that_cannot_be_hashed(config_file):
+    source = config_file.read_text() + "\nimport threading\nLOCK = threading.Lock()\n"
+    source += "config['channels'][0]['observables'][0]['function'] = lambda met: (LOCK, met)[1]\n"
+    config_file.write_text(source)
+    result = call("config", "validate", str(config_file))
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "cannot digest" in result.stderr
+
+
 def test_validate_prints_a_digest_that_changes_with_the_configuration(config_file):
     def digest(*overrides: str) -> str:
         return call("config", "validate", str(config_file), *overrides).stdout.splitlines()[1]

@@ -59,7 +59,8 @@ def test_each_year_is_scaled_to_its_own_luminosity(lumi, toys, tmp_path, run_qui
 
 
 def test_one_luminosity_for_two_years_is_refused(toys, tmp_path):
-    entry = dataset("tt", toys["tt"][0], years=[2016, 2017])
+    one = str(toys["tt"][0].path)
+    entry = {**dataset("tt", toys["tt"][0], years=[2016, 2017]), "files": [[one], [one]]}
     with pytest.raises(ConfigError, match="general.lumi is one number"):
         load_config(toy_config([entry], tmp_path, lumi=10.0))
 

@@ -93,10 +93,33 @@ def test_all_missing_files_are_one_error_that_says_how_many_and_what_to_do(confi
     with pytest.raises(ConfigError) as caught:
         check_payload_files(load_config(config(corrections)))
     assert str(caught.value) == (
-        f"5 payload files are not there: {files[0]}, {files[1]}, {files[2]} and 2 more (corrections of 2017, 2018). Mount "
+        f"5 payload files are not there: {files[0]}, {files[1]}, {files[2]} and 2 more (corrections of 2017, 2018: "
+        "w0, w1, w2, ...). Mount "
         "the file system (CVMFS, EOS), or correct 'file' of the corrections, or the variable that the configuration takes "
         "the folder from."
     )
+
+
+def test_a_missing_file_is_told_with_its_correction_and_the_nearest_file_of_its_folder(config, tmp_path):
+    write_payload(tmp_path / "muon_sf.json")
+    words = r"muon-sf.json \(corrections: met_weight\)\. Did you mean 'muon_sf.json'\? Mount the file system"
+    with pytest.raises(ConfigError, match=words):
+        check_payload_files(load_config(config([weight(str(tmp_path / "muon-sf.json"))])))
+
+
+def test_a_column_that_no_file_of_one_year_has_stops_the_run_before_events(config, tmp_path):
+    right = weight(write_payload(tmp_path / "met.json"))
+    wrong = {**right, "args": [SYS, ("METs", "pt")]}
+    words = r"correction 'met_weight' \(2017\): the column METs_pt is in none of the files .*Did you mean 'MET_pt'"
+    with pytest.raises(ConfigError, match=words):
+        AnalysisRunner(config({"2017": [wrong], "2018": [right]}), progress=False).run()
+
+
+def test_what_is_more_often_a_slip_is_in_the_log_of_a_run(config, tmp_path, caplog):
+    sources = [{"name": "met", "up_and_down_idx": ["up", "nominal"]}]
+    one = weight(write_payload(tmp_path / "met.json"), uncertainty_sources=sources)
+    AnalysisRunner(config([one]), progress=False).plan()
+    assert "source 'met' of met_weight has the nominal key 'nominal'" in caplog.text
 
 
 def test_a_run_stops_for_them_before_any_input_is_looked_at(config, tmp_path):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import pytest
+from click.testing import CliRunner
 from rich.console import Console
 
 from intccms.analysis.fold import DatasetFold
 from intccms.analysis.normalise import Normalisation
 from intccms.analysis.progress import show_progress
-from intccms.analysis.report import DatasetReport, Failure, RunReport, Skipped
+from intccms.analysis.report import DatasetReport, Failure, RunReport, Skipped, json_text
 from intccms.analysis.results import DatasetSums
 from intccms.analysis.tables import cutflow_of_processes
+from intccms.cli import main
 from intccms.schema.selection import Channel
 from intccms.selection import Cutflow
 
@@ -176,6 +178,16 @@ def shown(made: RunReport, width: int = 160) -> str:
     with console.capture() as capture:
         console.print(made)
     return "\n".join(line.rstrip() for line in capture.get().splitlines())
+
+
+def test_commands_stay_on_one_line_however_narrow_the_output_is(tmp_path):
+    failed = report(dataset_report(processed=900), failures=[LOST], path="a very long path/" * 8)
+    (tmp_path / "report.json").write_text(json_text(failed))
+    result = CliRunner().invoke(main, ["report", str(tmp_path)], env={"COLUMNS": "60"})
+    (line,) = [one for one in result.output.splitlines() if "look at one: intccms replay" in one]
+    assert line.rstrip().endswith(" tt/0/0")
+    (line,) = [one for one in result.output.splitlines() if "process them again" in one]
+    assert line.rstrip().endswith(" --failed")
 
 
 def test_the_terminal_shows_what_is_missing_why_and_what_to_know():

@@ -208,6 +208,17 @@ def test_a_dataset_that_das_does_not_know_leaves_no_listing(das):
         listing.main(["signal_2019"])
 
 
+def test_the_command_without_dasgoclient_is_one_line_with_what_to_do(tmp_path):
+    command = [sys.executable, "-m", "example_cms.listing", "signal_2018"]
+    environment = {**os.environ, "PATH": str(tmp_path)}
+    done = subprocess.run(
+        command, check=False, cwd=FOLDER.parent, env=environment, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert done.stderr.startswith("error: there is no 'dasgoclient' on the PATH")
+    assert "datasets.base_dir=FOLDER needs no lists" in done.stderr
+
+
 @cache
 def opened(file):
     """Open the reference file that stands for a path of the configuration."""

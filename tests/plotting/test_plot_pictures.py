@@ -136,6 +136,25 @@ def test_of_many_sources_those_that_change_most_are_drawn_in_their_order(histogr
     assert "20 sources with smaller effects not shown" in texts(figure)
 
 
+@pytest.mark.parametrize(
+    ("up", "reach"),
+    [
+        ([1040, 100, 1], 1.25 * 0.04),  # the largest shift, and a quarter more
+        ([1040, 100, 9], 3 * 0.04),  # eight times nominal, in a bin with a thousandth of the yield
+        ([1000, 100, 9], 0.01),  # nothing but that
+        ([9000, 100, 1], 1.0),  # down to a ratio of 0
+    ],
+)
+def test_the_range_is_that_of_the_bins_that_hold_the_yield_and_not_below_0(histogram_of, up, reach):
+    contents_of = {
+        "mc": [0, 1000, 100, 1, 0],
+        ("mc", "s_up"): [0, *up, 0],
+        ("mc", "s_down"): [0, 1000, 100, 1, 0],
+    }
+    panel = variations_plot(histogram_of(contents_of)).axes[0]
+    assert panel.get_ylim() == pytest.approx((1 - reach, 1 + reach))
+
+
 def test_a_histogram_without_variations_says_how_to_get_them(histogram_of, plane):
     with pytest.raises(ConfigError, match=r"no variations but \['nominal'\].*general.run_systematics"):
         variations_plot(histogram_of({"mc": [0, 1, 2, 3, 0]}))

@@ -68,6 +68,7 @@ def test_a_refused_value_is_a_config_error_and_changes_nothing(configuration, pa
 
 def test_a_contradiction_between_sections_is_found_by_the_check_before_a_run(configuration):
     config = Config(**configuration)
+    config.datasets.datasets[0].files = [["2017.root"], ["2018.root"]]
     config.datasets.datasets[0].years = ["2017", "2018"]
     with pytest.raises(ConfigError, match=r"general.lumi is one number .*\['2017', '2018'\]"):
         config.check()

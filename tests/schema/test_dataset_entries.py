@@ -91,6 +91,40 @@ def test_an_inconsistent_entry_is_refused(fields, words):
         entry(**fields)
 
 
+TWO_YEARS = ["2017", "2018"]
+OF_YEARS = r"expected one list per year. Write files: \[\[...2017...\], \[...2018...\]\]"
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"files": ["a.root", "b.root"], "years": TWO_YEARS}, OF_YEARS),
+        ({"files": "*.root", "years": TWO_YEARS}, OF_YEARS),
+        ({"files": [["a.root", "b.root"]], "years": TWO_YEARS}, OF_YEARS),
+        (
+            {"files": ["a.root", "b.root"], "cross_sections": [1.0, 2.0]},
+            r"'files' is one list for 2 datasets \(wjets_0, wjets_1\).*one list per dataset",
+        ),
+        (
+            {"directories": "in", "years": TWO_YEARS},
+            r"one folder per year. Write directories: \['.../2017', '.../2018'\]",
+        ),
+    ],
+)
+def test_several_datasets_do_not_share_their_input(fields, words):
+    with pytest.raises(ConfigError, match=words):
+        entry(**fields)
+
+
+def test_one_year_takes_a_flat_list_and_several_take_a_list_each():
+    assert entry(files=["a.root", "b.root"], years=[2017]).expand("genWeight")[0].files == (
+        "a.root",
+        "b.root",
+    )
+    two = entry(files=[["a.root"], ["b.root"]], years=TWO_YEARS).expand("genWeight")
+    assert [(one.year, one.files) for one in two] == [("2017", ("a.root",)), ("2018", ("b.root",))]
+
+
 def test_names_that_two_entries_expand_to_are_found_to_be_the_same():
     config = DatasetsConfig(
         datasets=[
@@ -118,7 +152,12 @@ def test_each_year_has_its_luminosity_whether_its_key_is_text_or_a_number(config
     ("lumi", "years", "words"),
     [
         (41480, [2017, 2018], r"general.lumi is one number \(41480 pb\^-1\).*\['2017', '2018'\].*per year"),
-        ({"2017": 1}, [2017, 2018], r"general.lumi: no luminosity for year '2018' of dataset 'w_2018'"),
+        (
+            {"2017": 1},
+            [2017, 2018],
+            r"no luminosity for year '2018' of dataset 'w_2018'; there is \['2017'\]\. Add",
+        ),
+        ({"2018": 1}, [2108], r"Did you mean '2018'"),
         ({"2017": 1, "2018": 2}, None, "general.lumi has the years .* dataset 'w' has none. Give it 'years'"),
         ({"2016preVFP": 1}, ["2016_preVFP"], "Did you mean '2016preVFP'"),
     ],

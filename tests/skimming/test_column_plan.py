@@ -314,3 +314,18 @@ def test_fields_of_simulation_are_not_asked_of_data():
     )
     assert made.unknown_to([(frozenset(FILE), True)]) == []
     assert [branch for branch, _ in made.unknown_to([(frozenset(FILE), False)])] == ["Muon_genIdx"]
+
+
+def test_what_a_correction_reads_and_data_lack_says_how_to_restrict_it():
+    pileup = {"name": "pileup", "type": "event", "args": [("Pileup", "nTrueInt")], "nominal_function": zero}
+    entry = {"name": "data", "files": ["d.root"], "is_data": True}
+    config = plan(
+        [("MET", "pt")], corrections=[{**pileup, "applies_to": ["data"]}], datasets={"datasets": [entry]}
+    )
+    (data,) = config.config.selected_datasets()
+    with pytest.raises(
+        MissingBranchError,
+        match=r"read by correction 'pileup'\).*restrict the correction with its applies_to \(without 'data', if only "
+        r"simulation has that branch\), set its ignore_missing=True, or leave",
+    ):
+        config.branches(FILE - {"Pileup_nTrueInt"}, data, where="d.root")

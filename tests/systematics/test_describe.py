@@ -250,6 +250,28 @@ class TestWarnings:
     def warnings(self, *args, **more):
         return describe_plan(config_of(*args, **more)).warnings
 
+    def test_a_source_with_the_nominal_key(self):
+        one_sided = {"name": "sf", "up_and_down_idx": ["up", "nominal"]}
+        (text,) = self.warnings([correction("w", sources=[one_sided], nominal_idx="nominal")], years=())
+        assert text == (
+            "source 'sf' of w has the nominal key 'nominal' in up_and_down_idx: that direction varies nothing."
+        )
+        assert self.warnings([correction("w", sources=["sf"], nominal_idx="nominal")], years=()) == ()
+
+    def test_a_source_that_is_named_like_a_variation(self):
+        (text,) = self.warnings([correction("w", sources=["pv_up"])], years=())
+        assert text.startswith(
+            "source 'pv_up' of w is named like a variation: it makes pv_up_up and pv_up_down."
+        )
+
+    def test_a_payload_that_gets_what_is_made_of_a_whole_collection(self):
+        more = {"file": "w.json", "key": "w", "nominal_function": None, "transform_in": some}
+        (text,) = self.warnings([correction("w", args=[("Muon", None), SYS], **more)], years=())
+        assert text == (
+            "w: its payload gets what transform_in makes of the whole collection Muon, which has to be a field of it, such "
+            "as pt: abs(muon) is the mass."
+        )
+
     def test_met_that_does_not_follow_the_jets(self):
         jec = correction("jec", "object", ["jes"])
         (text,) = self.warnings([jec], use=[("PuppiMET", "pt")], years=())

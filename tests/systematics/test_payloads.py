@@ -383,7 +383,17 @@ class TestWrongArguments:
             (("central", 5, 0.5, ak.Array([["a"]])), "not an array of type 1 * var * string"),
             (("central", 5, 0.5, ak.Array(["a"])), "not an array of type 1 * string"),
             (("central", 5, 0.5, ak.Array([[[1.0]]])), "not an array of type 1 * var * var * float64"),
-            (("central", 5, 0.5, ak.Array([{"x": 1}])), "not an array of type 1 * {x: int64}"),
+            (
+                ("central", 5, 0.5, ak.Array([{"x": 1}])),
+                "not whole objects (objects): take a field of them, such as objects.x",
+            ),
+            (
+                ("central", 5, ak.zip({"pt": [[1.0]], "eta": [[2.0]]}, with_name="Muon"), 30),
+                (
+                    "(argument 3) takes numbers, as a number or an array with one per event or one per object, not whole objects "
+                    "(Muon): take a field of them, such as Muon.pt."
+                ),
+            ),
             (("central", 5, 0.5, np.ones((2, 2))), "not an array of shape (2, 2)"),
             (("central", 5, 0.5, np.array(["a"])), "not an array of shape (1,) and dtype <U1"),
             (
@@ -436,6 +446,16 @@ class TestRefusedValues:
             f"cannot evaluate correction 'btag' of {toy}: input 'abseta' (argument 3) is 2.5 to 2.7 for 2 of 3 values, "
             "outside the range 0 <= abseta < 2.5 of the payload. Clamp it, np.minimum(abseta, 2.4999998), or mask these "
             "objects in transform_in."
+        )
+
+    def test_where_nearly_all_values_are_outside_the_order_is_asked_first(self, toy):
+        muon = open_payload(Payload(toy, "muon"))
+        with pytest.raises(PayloadError) as caught:
+            muon.evaluate(np.array([30.0, 50.0]), np.array([15.0, 15.0]))
+        assert "for 2 of 2 values" in str(caught.value)
+        assert str(caught.value).endswith(
+            "of the payload. Are the arguments in the right order? The payload takes abseta, pt. If they are, clamp it, "
+            "np.minimum(abseta, 2.3999999), or mask these objects in transform_in."
         )
 
     @pytest.mark.parametrize("kind", [np.float32, np.float64])
@@ -620,6 +640,10 @@ class TestChecks:
                     "'pt': they are swapped. It takes, in order: systematic (string), flavor (int), abseta (real), pt (real)"
                 ),
             ),
+            (
+                {"args": [SYS, 5, ObjVar("Jet"), 30]},
+                "argument 3, 'abseta', is the whole collection Jet; give a field of it, such as ObjVar('Jet', 'eta'). It takes",
+            ),
             ({"args": [SYS, 5, "eta", 30]}, "argument 3 should be 'abseta', a number or a column, not 'eta'"),
             (
                 {"args": [SYS, 4.5, 1.0, 30]},
@@ -660,6 +684,12 @@ class TestChecks:
     def test_columns_behind_a_transformation_may_stand_in_its_order(self, toy):
         swapped = [SYS, 5, ObjVar("Jet", "pt"), ObjVar("Jet", "eta")]
         assert check_correction(correction(toy, args=swapped, transform_in=reversed), "corrections") == []
+
+    def test_columns_without_fields_are_left_and_so_are_collections_that_are_transformed(self, toy):
+        numbers = [SYS, 5, ObjVar("LHEScaleWeight"), ObjVar("event")]
+        assert check_correction(correction(toy, args=numbers), "corrections") == []
+        whole = [SYS, 5, ObjVar("Jet"), 30]
+        assert check_correction(correction(toy, args=whole, transform_in=reversed), "corrections") == []
 
     def test_columns_of_other_names_are_left(self, toy):
         other = [SYS, 5, ObjVar("Jet", "pt_raw"), ObjVar("Jet", "eta_jec")]

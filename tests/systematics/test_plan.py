@@ -169,7 +169,7 @@ def test_corrections_are_those_of_the_year_and_of_the_dataset():
     corrections = {
         "2018": [
             muon_factor(keyed("mu", "u", "d")),
-            {**b_tag(keyed("hf", "up_hf", "down_hf")), "applies_to": ["data"]},
+            {**b_tag(), "applies_to": ["data"]},
             correction(
                 "normalisation", "lumi", None, [], keyed("lumi_2018", 1.02, 0.98), keyed("lumi", 1.01, 0.99)
             ),
@@ -301,8 +301,8 @@ def event(*sources: Any, **more: Any) -> dict[str, Any]:
 
 WRONG = {
     "a leader that is not there": (
-        [jec(delta("jes", toy.relative)), event(keyed("b", "u", "d", varies_with="jec"))],
-        r"source 'b' of correction 'w' has varies_with='jec', which is the name of no source\. Did you mean 'jes'",
+        [jec(delta("jes", toy.relative)), event(keyed("b", "u", "d", varies_with="jess"))],
+        r"source 'b' of correction 'w' has varies_with='jess', which is the name of no source\. Did you mean 'jes'",
     ),
     "a leader that comes later": (
         [FAT_JETS, jec(delta("jes", toy.relative))],
@@ -348,9 +348,68 @@ WRONG = {
         r"source 'a' stands in the corrections 'w' and 'muon'. If they are one nuisance, give one of them varies_with='a'",
     ),
     "a correction twice": ([event(), event()], r"the names \['w'\] stand twice"),
+    "a file without key": (
+        [event(file="sf.json") | {"nominal_function": None}],
+        r"'file' is given without 'key': name the correction in sf.json with 'key' \(after one that it does not hold",
+    ),
+    "a key without file": (
+        [event(nominal_function=None, key="sf")],
+        r"\[w\]: 'key' is given without 'file': give the payload that holds 'sf' with 'file', or remove 'key'",
+    ),
+    "a key without file that is to be used": (
+        [event(nominal_function=None, key="sf", use_correctionlib=True)], r"'key' is given without 'file'"
+    ),
+    "a file and key that are switched off": (
+        [event(nominal_function=None, file="sf.json", key="sf", use_correctionlib=False)],
+        r"'file' and 'key' would not be read with use_correctionlib=False: remove these two, or use_correctionlib",
+    ),
+    "a file beside a function": (
+        [event(file="sf.json")], r"'file' is read by nothing, for functions take its place \(sf.json\): remove 'file'$"
+    ),
+    "a file beside sources with functions": (
+        [jec(delta("jes", toy.relative), nominal_function=None, file="jec.json")],
+        r"'file' is read by nothing.*: remove 'file', or name the correction of the nominal value in it with 'key'",
+    ),
+    "a key of a source without file": (
+        [event(keyed("a", "u", "d", key="sf"), nominal_function=None)],
+        r"source 'a' of correction 'w': 'key' is given without 'file': give the payload that holds 'sf'",
+    ),
+    "a file of a source without key": (
+        [event(keyed("a", "u", "d", file="a.json"), nominal_function=None)],
+        r"source 'a' of correction 'w': 'file' is given without 'key': name the correction in a.json",
+    ),
+    "up and down of one key": (
+        [event(keyed("a", "u", "u"))],
+        r"source 'a' of correction 'w': up and down are the same, \['u', 'u'\], so that it would vary nothing",
+    ),
+    "up and down of one factor": (
+        [correction("normalisation", "x", None, [], keyed("s", 1.1, 1.1))], r"up and down are the same factor, 1.1; give two"
+    ),
+    "sources of data": (
+        [event(keyed("a", "u", "d"), applies_to=["data"])],
+        r"correction 'w': applies_to names data only \(data\), which have nominal values only: the sources 'a' would have no",
+    ),
+    "a source that varies with itself": (
+        [event(keyed("a", "u", "d", varies_with="a"))], r"has varies_with='a', its own name\. Name the source of another"
+    ),
+    "a source that varies with a correction": (
+        [jec(delta("jes", toy.relative)), event(keyed("a", "u", "d", varies_with="jec"))],
+        r"varies_with='jec', which is a correction; name one of its sources: jes\.",
+    ),
+    "a source that varies with one that follows": (
+        [jec(delta("jes", toy.relative)), FAT_JETS, event(keyed("a", "u", "d", varies_with="fj"))],
+        r"varies_with='fj', a source of 'fat' that itself varies with another one",
+    ),
+    "SYS as a text": (
+        [event() | {"args": ["SYS"]}], r"'SYS' is a text here: write SYS without quotes, and import it: from intccms import SYS"
+    ),
+    "a target as a text": (
+        [jec(target="Jet_pt")], r"'Jet_pt' is a text; a target is a column, such as ObjVar\('Jet', 'pt'\)"
+    ),
+    "a target as a text in a list": ([jec(target=["Jet_pt"])], r"'Jet_pt' is a text; a target is a column"),
     "a year that is missing": (
         {"2018": []},
-        r"none for year '2017' of dataset 'old_2017'; there are those of 2018.*corrections\['2017'\] = \[\]",
+        r"none for year '2017' of dataset 'old_2017'; there are those of 2018\. Add them.*corrections\['2017'\] = \[\]",
     ),
     "an unknown process": (
         [event(applies_to=["ttt"])], r"applies_to names 'ttt', which is neither a process nor a dataset\. Did you mean 'tt'"
@@ -409,3 +468,14 @@ def test_wrong_corrections_are_told_before_a_run(case):
     corrections, words = WRONG[case]
     with pytest.raises(ConfigError, match=words):
         config_of(corrections)
+
+
+def test_one_key_serves_up_and_down_of_a_relative_shift_or_of_two_functions():
+    relative = keyed("a", "u", "u", is_delta=True)
+    two = keyed("b", "u", "u", up_function=toy.of_muons, down_function=toy.of_muons)
+    assert config_of([event(relative, two)]).all_corrections()
+
+
+def test_a_source_of_a_weight_leads_those_of_other_weights():
+    leader, follower = event(keyed("a", "u", "d")), muon_factor(keyed("b", "u", "d", varies_with="a"))
+    assert list(plan_of([leader, follower]).weight_variations) == ["a_up", "a_down"]

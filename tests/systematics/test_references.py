@@ -16,6 +16,7 @@ import uproot
 
 from intccms.errors import FunctorError
 from intccms.schema import Config, ObjVar
+from intccms.systematics.references import EventsView, declaring
 from tests.systematics.following import OBSERVABLES, loop_pts, of
 from tests.systematics.tiled import sums_of
 
@@ -252,6 +253,15 @@ def test_a_reference_into_what_varies_has_to_be_declared(written):
     ) as caught:
         sums_of(with_another_user(undeclared(written, {"Jet": True})), written[0])
     assert "channels.all.observables.jet_of_muon" in str(caught.value)
+
+
+def test_a_correction_is_told_to_declare_it_in_its_arguments():
+    view = EventsView({}, frozenset({"Jet"}), {})
+    words = r"add ObjVar\('Jet'\) to 'args', .* take those of 'args' instead"
+    with declaring([ObjVar("Muon")], "args"), pytest.raises(FunctorError, match=words):
+        view["Jet"]
+    with pytest.raises(FunctorError, match=r"add ObjVar\('Jet'\) to 'use', .* take those of 'use' instead"):
+        view["Jet"]
 
 
 def follows(muons):

@@ -207,8 +207,24 @@ NO_NUMBERS = {
     "words": (correction("event", "w", lambda rho: "x", [RHO]), r"correction 'w' returned str"),
     "too few": (correction("event", "w", lambda rho: rho[:3], [RHO]), r"'w' gives 3 numbers for \d+ events"),
     "objects with too few": (
-        jec(delta("jes", lambda pt, eta: pt[:, :1])),
+        jec(delta("jes", lambda pt, eta: pt[:, :1][1:])),
         r"correction 'jec', source 'jes' \(up\) gives \d+ numbers for the \d+ objects of Jet; expected one per object",
+    ),
+    "one number per event for objects": (
+        jec(delta("jes", lambda pt, eta: ak.num(pt))),
+        r"gives as many numbers as there are events \(700\); expected one per object of Jet \(4728\)",
+    ),
+    "None for events": (
+        correction("event", "w", lambda rho: ak.mask(rho, rho > np.median(rho)), [RHO]),
+        r"correction 'w': \d+ of \d+ factors are None, although no argument is, and would count as 1. Fill them"
+    ),
+    "None for objects": (
+        muon_factor(nominal_function=lambda pt, key: ak.mask(pt / pt, pt > 60)),
+        r"correction 'muon': \d+ of \d+ factors are None, although no argument is",
+    ),
+    "None for a relative shift": (
+        correction("event", "w", None, [RHO], delta("d", lambda rho: ak.mask(0.1 + 0 * rho, rho > np.median(rho)))),
+        r"source 'd' \(up\): \d+ of \d+ factors are None.*would count as 0. Fill them, ak.fill_none\(factors, 0\)",
     ),
     "a function that raises": (jec(delta("jes", lambda pt, eta: 1 / 0)), r"source 'jes' \(up\): .*raised ZeroDivisionError"),
     "two results for three targets": (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from intccms.analysis.progress import show_progress
@@ -39,18 +40,28 @@ def check_payload_files(config: Config) -> None:
 
     lacking = missing_files(payload for _, one in used for payload in one.payloads())
     if lacking:
-        needing = dict.fromkeys(
-            place for place, one in used if any(payload.file in lacking for payload in one.payloads())
-        )
-        places = "; ".join(needing).replace("; corrections of", ",")
+        needing = [(place, one) for place, one in used if any(x.file in lacking for x in one.payloads())]
+        places = "; ".join(dict.fromkeys(place for place, _ in needing)).replace("; corrections of", ",")
+        names = list(dict.fromkeys(one.name for _, one in needing))
+        places += f": {', '.join(names[:_MOST_FILES])}{', ...' if len(names) > _MOST_FILES else ''}"
         shown = ", ".join(lacking[:_MOST_FILES])
         more = f" and {len(lacking) - _MOST_FILES} more" if len(lacking) > _MOST_FILES else ""
         files = "1 payload file is" if len(lacking) == 1 else f"{len(lacking)} payload files are"
         message = (
-            f"{files} not there: {shown}{more} ({places}). Mount the file system (CVMFS, EOS), "
+            f"{files} not there: {shown}{more} ({places}).{_near_file(lacking[0])} Mount the file system (CVMFS, EOS), "
             "or correct 'file' of the corrections, or the variable that the configuration takes the folder from."
         )
         raise ConfigError(message)
+
+
+def _near_file(file: str) -> str:
+    """Return `` Did you mean 'x'?`` for a file of nearly the same name in the same folder."""
+    path = Path(file)
+    try:
+        names = [one.name for one in path.parent.iterdir()]
+    except OSError:
+        return ""  # no such folder, or not mounted
+    return did_you_mean(path.name, names)
 
 
 def check_corrections(config: Config, *, show: bool = False) -> None:

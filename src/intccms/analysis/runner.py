@@ -161,6 +161,11 @@ class AnalysisRunner:
 
     def _check_corrections(self) -> None:
         check_corrections(self.config, show=self._progress)
+        if self.config.all_corrections():
+            from intccms.systematics.describe import slips_of
+
+            for text in slips_of(self.config):
+                logger.warning("%s", text)
 
     def plan(self) -> Missing:
         """Return what a run would compute and why, without computing it.

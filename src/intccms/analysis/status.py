@@ -68,7 +68,10 @@ class RunStatus:
             left = one.chunks - one.done
             cells = (one.files, one.chunks, one.done, one.failed, left)
             table.add_row(one.name, *(f"{cell:,}" for cell in cells), style="red" if one.failed else "")
-        return Group(table, *(Text(line, style=style) for line, style in self._lines()))
+        return Group(
+            table,
+            *(Text(line, style=style, no_wrap=True, overflow="ignore") for line, style in self._lines()),
+        )
 
     def _lines(self) -> list[tuple[str, str]]:
         lines = []

@@ -44,11 +44,12 @@ def validate(*, config: str, overrides: tuple[str, ...]) -> None:
         check_plotting(loaded)
     if loaded.all_corrections():
         _check_payloads(loaded)
+    digest = loaded.digest()  # refuses functions that cannot be hashed, so before anything is called valid
     click.echo(
         f"valid: datasets: {len(datasets)}, channels: {len(channels)}, observables: {observables} "
         "(event files are looked for when it runs)"
     )
-    click.echo(f"digest: {loaded.digest()}")
+    click.echo(f"digest: {digest}")
 
 
 def _check_payloads(config: Config) -> None:

@@ -54,7 +54,7 @@ def show_result(result: RunResult) -> None:
 
     console = Console()
     if result.report is not None:
-        console.print(result.report)
+        console.print(result.report, crop=False)  # commands stay on one line
         if not any(one.processed for one in result.report.datasets):
             return
     data = result.output["report"]["data_processes"]

@@ -41,7 +41,7 @@ def report(*, folder: Path, form: str | None) -> None:
         return
     from rich.console import Console
 
-    Console().print(found)
+    Console().print(found, crop=False)  # commands stay on one line
 
 
 @main.command()
@@ -53,7 +53,7 @@ def status(*, folder: Path) -> None:
 
     from intccms.analysis.status import run_status
 
-    Console().print(run_status(_directory(folder)))
+    Console().print(run_status(_directory(folder)), crop=False)
 
 
 @main.command()

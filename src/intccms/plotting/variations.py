@@ -24,6 +24,8 @@ __all__ = ["LARGEST", "draw_variations", "largest", "relative_variations", "vari
 
 UP, DOWN = "#bd1f01", "#3f90da"
 COLUMNS = 4
+BULK = 0.99
+"""Part of the yield whose bins set the range of a panel."""
 LARGEST = 40
 """Sources that are drawn: a panel takes a third of a second, and nobody looks at two hundred."""
 
@@ -37,9 +39,7 @@ def relative_variations(given: Contents, data_names: list[str]) -> dict[str, dic
         ``{source: {"up": ratio, "down": ratio}}``, shape ``(n_bins,)`` without flow; NaN where nominal is not
         positive.
     """
-    simulated = [i for i, name in enumerate(given.processes) if name not in data_names]
-    totals = given.values[simulated].sum(axis=0)[:, 1:-1]
-    nominal = totals[given.variations.index("nominal")] if simulated else np.zeros(totals.shape[1:])
+    totals, nominal = _simulation(given, data_names)
     found: dict[str, dict[str, NDArray[np.float64]]] = {}
     for name, total in zip(given.variations, totals, strict=True):
         source, _, direction = name.rpartition("_")
@@ -48,6 +48,22 @@ def relative_variations(given: Contents, data_names: list[str]) -> dict[str, dic
             np.divide(total, nominal, out=ratio, where=nominal > 0)
             found.setdefault(source, {})[direction] = ratio
     return found
+
+
+def _simulation(given: Contents, data_names: list[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the total simulation of all variations, shape ``(n_variations, n_bins)``, and nominally."""
+    simulated = [i for i, name in enumerate(given.processes) if name not in data_names]
+    totals = given.values[simulated].sum(axis=0)[:, 1:-1]
+    return totals, totals[given.variations.index("nominal")] if simulated else np.zeros(totals.shape[1:])
+
+
+def bulk(nominal: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return the fullest bins, which together hold nearly all of the yield."""
+    order = np.argsort(-nominal, kind="stable")
+    before = np.cumsum(nominal[order]) - nominal[order]
+    mask = np.zeros(len(nominal), dtype=bool)
+    mask[order] = (before < BULK * np.sum(nominal)) & (nominal[order] > 0)
+    return mask
 
 
 def largest(
@@ -106,7 +122,8 @@ def draw_variations(
 ) -> Figure:
     """Draw contents that are already taken out of a 1-D histogram; see `variations_plot`."""
     given = apply_binning(given, plotting, channel, observable)
-    ratios = relative_variations(given, data_processes(report, given.processes))
+    data = data_processes(report, given.processes)
+    ratios, filled = relative_variations(given, data), bulk(_simulation(given, data)[1])
     if not ratios:
         message = (
             f"observable {observable!r} of channel {channel!r} has no variations but {list(given.variations)}. "
@@ -120,7 +137,7 @@ def draw_variations(
     with cms_style():
         figure, panels = _make_panels(rows, columns)
         for panel, (source, directions) in zip(panels.flat, ratios.items(), strict=False):
-            _draw_source(panel, given.axes[0].edges, source, directions)
+            _draw_source(panel, given.axes[0].edges, source, directions, filled)
         for panel in panels.flat[len(ratios) :]:
             panel.set_axis_off()
         for column in range(columns):  # the lowest panel of each column carries the axis
@@ -181,19 +198,34 @@ def _write_headline(
 
 
 def _draw_source(
-    panel: Any, edges: NDArray[np.float64], source: str, directions: dict[str, NDArray[np.float64]]
+    panel: Any,
+    edges: NDArray[np.float64],
+    source: str,
+    directions: dict[str, NDArray[np.float64]],
+    filled: NDArray[np.bool_],
 ) -> None:
-    """Draw one source; the range is symmetric about one and fits its largest shift."""
+    """Draw one source; the range is symmetric about one."""
     for direction, color in (("up", UP), ("down", DOWN)):
         if direction in directions:
             panel.stairs(
                 directions[direction], edges, baseline=None, color=color, linewidth=2, label=direction
             )
     panel.axhline(1.0, color="black", linewidth=1, linestyle="--")
-    everything = np.concatenate(list(directions.values()))
-    finite = np.abs(everything[np.isfinite(everything)] - 1.0)
-    reach = min(max(1.25 * float(finite.max(initial=0.0)), 0.01), 2.0)
+    reach = _reach(np.stack(list(directions.values())), filled)
     panel.set_ylim(1.0 - reach, 1.0 + reach)
     panel.set_xlim(edges[0], edges[-1])
     panel.set_title(source, fontsize=17, loc="left", pad=8)
     panel.tick_params(labelsize=14)
+
+
+def _reach(ratios: NDArray[np.float64], filled: NDArray[np.bool_]) -> float:
+    """Return how far from one a panel reaches: to the largest shift, and never below a ratio of 0.
+
+    A few events make shifts of any size in a nearly empty tail: such a shift is shown up to three times the largest one of
+    the bins that hold the yield.
+    """
+    shifts = np.abs(ratios - 1.0)
+    there = np.isfinite(shifts)
+    largest_of_all = float(np.max(shifts, where=there, initial=0.0))
+    of_bulk = float(np.max(shifts, where=there & filled, initial=0.0))
+    return min(max(min(1.25 * largest_of_all, 3.0 * of_bulk), 0.01), 1.0)

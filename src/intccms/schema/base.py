@@ -252,6 +252,9 @@ def _argument(value: Any) -> Any:
         return value
     if value is Sys:
         return SYS
+    if value == repr(SYS):
+        message = "'SYS' is a text here: write SYS without quotes, and import it: from intccms import SYS"
+        raise ValueError(message)
     if isinstance(value, Mapping):
         if dict(value) == {"sys": True}:
             return SYS

@@ -11,7 +11,7 @@ from intccms.schema.base import Functor, Model, ObjVar
 from intccms.schema.correction_lists import CorrectionLists, applies, check_corrections
 from intccms.schema.datasets import Dataset, DatasetsConfig
 from intccms.schema.digest import digest
-from intccms.schema.explain import did_you_mean
+from intccms.schema.explain import did_you_mean, near_year
 from intccms.schema.general import GeneralConfig
 from intccms.schema.plotting import PlottingConfig
 from intccms.schema.preprocess import PreprocessConfig
@@ -218,7 +218,7 @@ class Config(Model):
             if dataset.year not in lumi:
                 message = (
                     f"general.lumi: no luminosity for year {dataset.year!r} of dataset {dataset.name!r}; there is "
-                    f"{sorted(lumi)}.{did_you_mean(dataset.year, lumi)} Add general.lumi[{dataset.year!r}] in pb^-1."
+                    f"{sorted(lumi)}.{near_year(dataset.year, lumi)} Add general.lumi[{dataset.year!r}] in pb^-1."
                 )
                 raise ConfigError(message)
             return lumi[dataset.year]

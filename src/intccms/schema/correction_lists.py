@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from intccms.errors import ConfigError
 from intccms.schema.base import YearKey
 from intccms.schema.corrections import Correction, UncertaintySource
-from intccms.schema.explain import did_you_mean
+from intccms.schema.explain import did_you_mean, near_year
 
 if TYPE_CHECKING:
     from intccms.schema.datasets import Dataset
@@ -115,7 +115,7 @@ def _check_years(lists: Mapping[str, list[Correction]], selected: Sequence[Datas
         if dataset.year not in lists:
             message = (
                 f"corrections: none for year {dataset.year!r} of dataset {dataset.name!r}; there are those of "
-                f"{', '.join(lists) or 'no year'}.{did_you_mean(dataset.year, lists)} Add them, or say that there are "
+                f"{', '.join(lists) or 'no year'}.{near_year(dataset.year, lists)} Add them, or say that there are "
                 f"none with corrections[{dataset.year!r}] = []."
             )
             raise ConfigError(message)
@@ -126,6 +126,7 @@ def _check_list(corrections: Sequence[Correction], where: str, datasets: Sequenc
     if twice := sorted({name for name in names if names.count(name) > 1}):
         message = f"{where}: the names {twice} stand twice. Give each correction a name of its own."
         raise ConfigError(message)
+    _check_sources_of_data(corrections, where, datasets)
     known = [*KINDS_OF_DATASETS, *(one.process for one in datasets), *(one.name for one in datasets)]
     for one in corrections:
         for name in one.applies_to:
@@ -136,6 +137,21 @@ def _check_list(corrections: Sequence[Correction], where: str, datasets: Sequenc
                 )
                 raise ConfigError(message)
     _check_nuisances(corrections, where)
+
+
+def _check_sources_of_data(
+    corrections: Sequence[Correction], where: str, datasets: Sequence[Dataset]
+) -> None:
+    """Refuse uncertainty sources where a correction applies to data only, which have no variations."""
+    data = {"data", *(name for one in datasets if one.is_data for name in (one.process, one.name))}
+    for one in corrections:
+        if one.applies_to and data.issuperset(one.applies_to) and one.uncertainty_sources:
+            sources = ", ".join(repr(source.name) for source in one.uncertainty_sources)
+            message = (
+                f"{where}, correction {one.name!r}: applies_to names data only ({', '.join(one.applies_to)}), which have nominal "
+                f"values only: the sources {sources} would have no effect. Remove them, or add 'simulation' to applies_to."
+            )
+            raise ConfigError(message)
 
 
 def _check_nuisances(corrections: Sequence[Correction], where: str) -> None:
@@ -159,7 +175,7 @@ def _check_nuisances(corrections: Sequence[Correction], where: str) -> None:
         _check_leaders(one, where)
         for source in one.uncertainty_sources:
             if source.varies_with is not None:
-                _check_twin(position, one, source, homes, where)
+                _check_twin(position, one, source, homes, where, corrections)
     _check_distinct_variations(corrections, where)
 
 
@@ -183,11 +199,12 @@ def _check_twin(
     source: UncertaintySource,
     homes: Mapping[str, tuple[int, Correction]],
     where: str,
+    corrections: Sequence[Correction],
 ) -> None:
     place = f"{where}: source {source.name!r} of correction {correction.name!r} has varies_with={source.varies_with!r}"
     objects = [name for name, (_, one) in homes.items() if one.type == "object"]
     if source.varies_with not in homes:
-        message = f"{place}, which is the name of no source.{did_you_mean(str(source.varies_with), objects)}"
+        message = f"{place}, {_no_leader(source, corrections, objects)}"
         raise ConfigError(message)
     home, owner = homes[str(source.varies_with)]
     if owner.type != "object" and (owner.type != "event" or correction.type != "event"):
@@ -208,6 +225,20 @@ def _check_twin(
     if correction.type == "normalisation":
         message = f"{place}, but a normalisation varies with nothing."
         raise ConfigError(message)
+
+
+def _no_leader(source: UncertaintySource, corrections: Sequence[Correction], leaders: Sequence[str]) -> str:
+    """Return why a source varies with nothing, and what it may vary with."""
+    wanted = str(source.varies_with)
+    if wanted == source.name:
+        return "its own name. Name the source of another correction, or leave varies_with out."
+    for one in corrections:
+        own = [other.name for other in one.uncertainty_sources if other.varies_with is None]
+        if one.name == wanted:
+            return f"which is a correction; name one of its sources: {', '.join(own) or 'it has none'}."
+        if any(other.name == wanted for other in one.uncertainty_sources):
+            return f"a source of {one.name!r} that itself varies with another one. Name that one."
+    return f"which is the name of no source.{did_you_mean(wanted, leaders)}"
 
 
 def _check_distinct_variations(corrections: Sequence[Correction], where: str) -> None:

@@ -64,8 +64,9 @@ class UncertaintySource(Model):
     transform_out: Function | None = None
     """The same for the result."""
     varies_with: str | None = None
-    """Name of the source of an object correction with which this one is one nuisance: its key is taken in the
-    variations of that source, and there are no histograms under its own name."""
+    """Name of the source, of another correction, with which this one is one nuisance: its key is taken in the
+    variations of that source, and there are no histograms under its own name. A source of an object correction leads
+    any other; one of a weight leads those of weights."""
 
     @model_validator(mode="after")
     def _is_complete(self) -> UncertaintySource:
@@ -154,6 +155,9 @@ class Correction(Model):
     @field_validator("target", mode="before")
     @classmethod
     def _accept_tuples(cls, value: Any) -> Any:
+        for item in value if isinstance(value, list) else [value]:
+            if isinstance(item, str):
+                raise ValueError(_not_a_text(item))  # noqa: TRY004 - Pydantic translates ValueError only
         if isinstance(value, list):
             return [ObjVar(*item) if isinstance(item, tuple | list) else item for item in value]
         return value
@@ -198,25 +202,40 @@ class Correction(Model):
             if given:
                 yield f"a normalisation is one number per source, in 'up_and_down_idx', without {', '.join(given)}"
             return
-        if self.uses_payload and (self.file is None or self.key is None):
+        if self.uses_payload and self.file is None and self.key is None:
             yield "use_correctionlib needs 'file' and 'key': the payload, and the correction in it"
         if self.uses_payload and self.nominal_function is not None:
             yield (
                 "give 'file' and 'key', or 'nominal_function', not both; a function takes a payload as Payload(file, key) "
                 "among its 'args'"
             )
-        if (
-            not self.uses_payload
-            and (self.file is not None or self.key is not None)
-            and not self._sources_read
-        ):
-            yield "'file' and 'key' would not be read with use_correctionlib=False"
+        yield from self._problems_of_payload()
         if self.nominal_function is not None:
             yield from _misfit(self.nominal_function, self.args, f"nominal_function of {self.name}")
 
-    @property
-    def _sources_read(self) -> bool:
-        return any(source.key is not None for source in self.uncertainty_sources)
+    def _problems_of_payload(self) -> Iterator[str]:
+        """Yield why `file` and `key` would not be read: half of a payload, or functions in its place."""
+        sources = self.uncertainty_sources
+        alone = self.uses_payload or not any(one.file for one in sources)
+        if self.file is None and self.key is not None and alone:
+            yield f"'key' is given without 'file': give the payload that holds {self.key!r} with 'file', or remove 'key'"
+        if self.uses_payload and self.key is None:
+            yield _without_key(self.file)
+        if self.file is None or self.uses_payload or any(one.key is not None for one in sources):
+            return
+        if self.key is not None:
+            yield (
+                "'file' and 'key' would not be read with use_correctionlib=False: remove these two, or use_correctionlib"
+            )
+        functions = [one.up_function is not None for one in sources]
+        if self.nominal_function is not None or (functions and all(functions)):
+            nominal = (
+                ""
+                if self.nominal_function
+                else ", or name the correction of the nominal value in it with 'key'"
+            )
+            yield f"'file' is read by nothing, for functions take its place ({self.file}): remove 'file'{nominal}"
+        yield _without_key(self.file)
 
     def _problems_of_sources(self) -> Iterator[str]:
         names = [source.name for source in self.uncertainty_sources]
@@ -234,7 +253,22 @@ class Correction(Model):
                     f"{where}: a normalisation needs 'up_and_down_idx' with two factors, such as [1.025, 0.975], above 0 "
                     f"and below 2, not {factors}"
                 )
+            if factors[0] == factors[1]:
+                yield f"{where}: up and down are the same factor, {factors[0]}; give two, such as [1.025, 0.975]"
             return
+        yield from self._problems_of_keys(source, where)
+        if source.up_function is None and not self._has_value(source):
+            yield from self._problems_of_half(source, where)
+            yield f"{where} has neither a function nor a payload, and the correction has none either"
+
+    def _problems_of_half(self, source: UncertaintySource, where: str) -> Iterator[str]:
+        if source.key is not None:
+            yield f"{where}: 'key' is given without 'file': give the payload that holds {source.key!r} with 'file'"
+        if source.file is not None and self.key is None:
+            yield f"{where}: {_without_key(source.file)}"
+
+    def _problems_of_keys(self, source: UncertaintySource, where: str) -> Iterator[str]:
+        """Yield how systematic keys, SYS and functions of a source do not fit each other."""
         args = self.args if source.args is None else source.args
         for function in (source.up_function, source.down_function):
             if function is not None:
@@ -243,6 +277,11 @@ class Correction(Model):
         keys = source.up_and_down_idx is not None or source.members is not None
         if keys and not keyed:
             yield f"{where} has systematic keys, but its arguments hold no SYS to put them at"
+        if keys and _is_one_variation(source):
+            yield (
+                f"{where}: up and down are the same, {source.up_and_down_idx}, so that it would vary nothing; give two keys, or "
+                "one and 'nominal_idx' for one that goes one way only"
+            )
         if keyed and not keys:
             yield f"{where}: its arguments hold SYS, so it needs 'up_and_down_idx'"
         if not keyed and not source.is_delta and source.down_function is None:
@@ -250,11 +289,10 @@ class Correction(Model):
                 f"{where} says nowhere how up differs from down: give 'up_and_down_idx' and SYS among the arguments, "
                 "'up_function' and 'down_function', or is_delta=True"
             )
-        if source.up_function is None and not self._has_value(source):
-            yield f"{where} has neither a function nor a payload, and the correction has none either"
 
     def _has_value(self, source: UncertaintySource) -> bool:
-        own = source.key is not None and (source.file is not None or self.file is not None)
+        own = source.key is not None or source.file is not None
+        own = own and bool(source.key or self.key) and bool(source.file or self.file)
         return own or self.uses_payload or self.nominal_function is not None
 
     @property
@@ -294,6 +332,25 @@ class Correction(Model):
         lists = [self.args, *(source.args or [] for source in self.uncertainty_sources)]
         found += [item for one in lists for item in one if isinstance(item, Payload)]
         return list(dict.fromkeys(found))
+
+
+def _not_a_text(branch: str) -> str:
+    collection, _, name = branch.partition("_")
+    return f"{branch!r} is a text; a target is a column, such as ObjVar({collection!r}, {name or 'pt'!r})"
+
+
+def _without_key(file: str | None) -> str:
+    return (
+        f"'file' is given without 'key': name the correction in {file} with 'key' (after one that it does not hold, a run "
+        "and 'intccms config validate' list those that it holds)"
+    )
+
+
+def _is_one_variation(source: UncertaintySource) -> bool:
+    """Tell whether up and down of a source are the same evaluation."""
+    up, down = source.up_and_down_idx or (0, 1)
+    told_otherwise = source.is_delta or source.down_function is not None
+    return not told_otherwise and isinstance(up, str | int | float) and type(up) is type(down) and up == down
 
 
 def _misfit(function: Any, args: Sequence[Any], where: str) -> Iterator[str]:

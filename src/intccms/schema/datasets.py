@@ -46,8 +46,8 @@ class Dataset:
 class DatasetEntry(Model):
     """One entry of the list of datasets; it may stand for several.
 
-    `directories`, `files` (as a list of lists), `cross_sections`, `years` and `lumi_mask` pair by index;
-    those of length one serve all.
+    `directories`, `files` (as a list of lists), `cross_sections`, `years` and `lumi_mask` pair by index.
+    A single cross-section, year or lumi mask serves all; input serves one dataset only.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")
@@ -57,7 +57,8 @@ class DatasetEntry(Model):
     directories: Strings | None = None
     """Folders that hold text files listing the input (``*.txt``, a file per line), or the input itself."""
     files: Annotated[list[str] | list[list[str]], BeforeValidator(_as_list)] | None = None
-    """Files or patterns: paths, URLs or logical names (``/store/...``); a list of lists for several datasets."""
+    """Files or patterns: paths, URLs or logical names (``/store/...``); one list per dataset (year) if there are
+    several: ``[[...], [...]]``."""
     cross_sections: Annotated[list[Picobarn], BeforeValidator(_as_list)] | None = None
     """Cross-section times branching ratio times filter efficiency [pb]; required for simulation."""
     years: Annotated[list[YearKey], BeforeValidator(_as_list)] | None = None
@@ -117,7 +118,21 @@ class DatasetEntry(Model):
                 "Give one element per dataset, or a single one for all."
             )
             raise ValueError(message)
+        self._refuse_shared_input(lengths, longest)
         return longest
+
+    def _refuse_shared_input(self, lengths: dict[str, int], count: int) -> None:
+        """Refuse input that each of several datasets would read in full, so that it would be counted several times."""
+        by_year = lengths.get("years") == count
+        of = self.years if by_year and self.years else [f"{self.name}_{index}" for index in range(count)]
+        for name, what, item in (("files", "list", "[...{}...]"), ("directories", "folder", "'.../{}'")):
+            if count > 1 and lengths.get(name) == 1:
+                example = ", ".join(item.format(one) for one in of)
+                message = (
+                    f"'{name}' is one {what} for {count} datasets ({', '.join(of)}), each of which would read all of it; "
+                    f"expected one {what} per {'year' if by_year else 'dataset'}. Write {name}: [{example}]"
+                )
+                raise ValueError(message)
 
     def expand(self, default_weight: str) -> list[Dataset]:
         """Return the datasets this entry stands for, named ``{name}_{year}`` (``_{i}`` if a year repeats)."""

@@ -13,7 +13,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-__all__ = ["did_you_mean", "explain", "item_name", "models_in"]
+__all__ = ["did_you_mean", "explain", "item_name", "models_in", "near_year"]
 
 _MOST_PROBLEMS = 20
 """Problems shown at once; the rest are counted."""
@@ -27,6 +27,17 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
         folded = {item.lower(): item for item in known}
         near = [folded[item] for item in difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.6)]
     return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def near_year(year: str, known: Iterable[str]) -> str:
+    """Return `` Did you mean 'x'?`` for a year that is written almost as a known one.
+
+    Another year of four digits is simply another year: 2017 is near 2018, and not meant by it.
+    """
+    known = list(known)
+    if re.fullmatch(r"\d{4}", year) and sorted(year) not in [sorted(one) for one in known]:
+        known = [one for one in known if not re.fullmatch(r"\d{4}", one)]
+    return did_you_mean(year, known)
 
 
 def models_in(annotation: Any) -> list[type[BaseModel]]:

@@ -239,41 +239,46 @@ class ColumnPlan:
         ConfigError
             Naming the correction, its years, the column and the nearest branches.
         """
-        lines, warnings = [], []
-        for name in dict.fromkeys(one.name for one in self.config.all_corrections()):
-            lacking: list[set[ObjVar]] = []
-            optional, targets, years = True, set(), []
-            for dataset, available in samples:
-                for one in self.config.corrections_of(dataset):
-                    if one.name != name:
-                        continue
-                    years += [dataset.year] if dataset.year else []
-                    optional &= one.ignore_missing
-                    targets |= set(one.target or [])
-                    lacking.append(
-                        {
-                            use.column
-                            for use in self.of_correction(one)
-                            if not use.optional
-                            and self._expand(use.column, available, is_data=dataset.is_data)[1]
-                        }
-                    )
-            lost = sorted(set.intersection(*lacking)) if lacking else []
-            known = {branch for _, available in samples for branch in available} - set(map(str, lost))
-            for column in lost:
-                kind = "its target" if column in targets else "the column"
-                when = f" ({', '.join(dict.fromkeys(years))})" if years else ""
-                text = f"correction {name!r}{when}: {kind} {column} is in none of the files looked at."
-                near = did_you_mean(str(column).removesuffix("_*"), known)
-                if optional:
-                    warnings.append(f"{text}{near} It changes nothing.")
-                else:
-                    lines.append(
-                        f"{text}{near} Correct the name, or restrict the correction with applies_to."
-                    )
+        refused: dict[tuple[str, str], list[str]] = {}
+        warned: dict[tuple[str, str], list[str]] = {}
+        known = {branch for _, available in samples for branch in available}
+        for (name, year), applied in self._applied(samples).items():
+            for column in self._lost(applied):
+                is_target = any(column in (one.target or []) for one, _, _ in applied)
+                text = f"{'its target' if is_target else 'the column'} {column} is in none of the files looked at."
+                text += did_you_mean(str(column).removesuffix("_*"), known - {str(column)})
+                found = warned if all(one.ignore_missing for one, _, _ in applied) else refused
+                years = found.setdefault((name, text), [])
+                years += [year] if year else [one.year for _, one, _ in applied if one.year]
+        remedy = " Correct the name, or restrict the correction with applies_to."
+        lines = [text + remedy for text in _with_years(refused)]
         if lines:
             raise ConfigError("\n".join(lines))
-        return warnings
+        return [f"{text} It changes nothing." for text in _with_years(warned)]
+
+    def _applied(
+        self, samples: Collection[tuple[Dataset, frozenset[str]]]
+    ) -> dict[tuple[str, str], list[tuple[Correction, Dataset, frozenset[str]]]]:
+        """Return (correction, year) -> itself with each dataset that it applies to; no year for a list of all years."""
+        by_year = isinstance(self.config.corrections, dict)
+        found: dict[tuple[str, str], list[tuple[Correction, Dataset, frozenset[str]]]] = {}
+        for dataset, available in samples:
+            for one in self.config.corrections_of(dataset):
+                year = (dataset.year or "") if by_year else ""
+                found.setdefault((one.name, year), []).append((one, dataset, available))
+        return found
+
+    def _lost(self, applied: Sequence[tuple[Correction, Dataset, frozenset[str]]]) -> list[ObjVar]:
+        """Return the columns of a correction that none of the datasets has that it applies to."""
+        lacking = [
+            {
+                use.column
+                for use in self.of_correction(one)
+                if not use.optional and self._expand(use.column, available, is_data=dataset.is_data)[1]
+            }
+            for one, dataset, available in applied
+        ]
+        return sorted(set.intersection(*lacking)) if lacking else []
 
     def unsure(self, samples: Collection[tuple[frozenset[str], bool]]) -> list[str]:
         """Return a warning for each column that no file has and that only the skim function can make."""
@@ -339,6 +344,13 @@ class ColumnPlan:
         return (wanted | {prefix + field for field in _BEHAVIOUR}) & branches, lost
 
 
+def _with_years(found: Mapping[tuple[str, str], Sequence[str]]) -> Iterator[str]:
+    """Yield what is said of corrections, with their years."""
+    for (name, text), years in found.items():
+        when = f" ({', '.join(dict.fromkeys(years))})" if years else ""
+        yield f"correction {name!r}{when}: {text}"
+
+
 def event_column(branch: str) -> ObjVar:
     """Return where NanoEvents files a branch: ``Generator_weight`` is the field ``weight`` of ``Generator``."""
     collection, _, field = branch.partition("_")
@@ -392,6 +404,14 @@ def _explain_missing(
         near = did_you_mean(branch.removesuffix("_*"), names)
         parts.append(f"no branch {branch} (read by {', '.join(dict.fromkeys(reasons))}).{near}")
     return (
-        f"dataset {dataset.name!r}, file {where}: {' '.join(parts)} Correct the name, or leave the dataset out with "
-        "general.processes; preprocess.ignore_missing=True leaves out listed fields that a file lacks."
+        f"dataset {dataset.name!r}, file {where}: {' '.join(parts)} Correct the name, {_for_corrections(missing, dataset)}or "
+        "leave the dataset out with general.processes; preprocess.ignore_missing=True leaves out listed fields that a file lacks."
     )
+
+
+def _for_corrections(missing: Mapping[str, Sequence[str]], dataset: Dataset) -> str:
+    """Return what to do where corrections read what a file lacks."""
+    if not any(reason.startswith("correction ") for reasons in missing.values() for reason in reasons):
+        return ""
+    data = " (without 'data', if only simulation has that branch)" if dataset.is_data else ""
+    return f"restrict the correction with its applies_to{data}, set its ignore_missing=True, "

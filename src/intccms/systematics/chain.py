@@ -182,7 +182,7 @@ class _Step:
 
     def _values(self, shift: Shift | None, columns: Lookup, times: int = 1) -> list[NDArray[Any]]:
         where = place_of(self._correction, shift, self._plan.dataset.year)
-        return object_values(self._correction, shift, columns, times * self._size, where)
+        return object_values(self._correction, shift, columns, times * self._size, where, times)
 
     def _applied(self, values: Sequence[NDArray[Any]], before: State) -> State:
         """Return the targets after a step, from its result and the targets before."""

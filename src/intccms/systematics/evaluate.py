@@ -1,6 +1,7 @@
 """Evaluates a correction on columns: nominally, or for one direction of one of its sources.
 
-Where an argument is None for an event (there is no leading muon), the correction changes nothing of that event.
+Where an argument is None for an event (there is no leading muon), the correction changes nothing of that event. A factor
+that a function makes None of arguments that are there is refused, as NaN is.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import awkward as ak
 import numpy as np
 
-from intccms.errors import FunctorError, PayloadError
+from intccms.errors import FunctorError, PayloadError, PayloadFileError
 from intccms.schema.base import ObjVar, Payload, Sys
 from intccms.selection.calling import call
 from intccms.systematics.payloads import open_payload
@@ -18,6 +19,8 @@ from intccms.systematics.references import declaring
 from intccms.systematics.states import flat_content
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from intccms.schema.corrections import Correction, UncertaintySource
@@ -116,7 +119,7 @@ def reduced(values: Any, how: str) -> Any:
 
 
 def object_values(
-    correction: Correction, shift: Shift | None, columns: Lookup, sizes: int, where: str
+    correction: Correction, shift: Shift | None, columns: Lookup, sizes: int, where: str, times: int = 1
 ) -> list[NDArray[Any]]:
     """Return one flat array per target, with a number for each object.
 
@@ -126,6 +129,8 @@ def object_values(
         What is evaluated, on what, and its place for messages.
     sizes
         Number of objects of the target's collection in all events.
+    times
+        How many states of the same events the columns are of.
 
     Raises
     ------
@@ -147,13 +152,23 @@ def object_values(
             values = _with_none_replaced(values, *nothing)
         numbers = _floats(ak.flatten(values, axis=None) if values.ndim > 1 else values, where)
         if len(numbers) != sizes:
-            message = (
-                f"{where} gives {len(numbers)} numbers for the {sizes} objects of {correction.targets_collection}; "
-                "expected one per object."
-            )
+            collection = correction.targets_collection
+            message = f"{where} gives {_numbers_for(len(numbers), sizes, len(columns), times, collection)}."
             raise FunctorError(message)
         flat.append(numbers)
     return flat if several else flat * len(targets)
+
+
+def _numbers_for(found: int, sizes: int, events: int, times: int, collection: str) -> str:
+    """Return how many numbers there are and should be, for the events as they were read."""
+    if found == events != sizes:
+        return f"as many numbers as there are events ({events // times}); expected one per object of {collection} ({sizes // times})"
+    if found % times:
+        states = f"in nominal and {times - 1} variations together"
+        return f"{found} numbers for the {sizes} objects of {collection} {states}; expected one per object"
+    return (
+        f"{found // times} numbers for the {sizes // times} objects of {collection}; expected one per object"
+    )
 
 
 def _has_options(values: Any) -> bool:
@@ -222,7 +237,7 @@ def shift_of(result: NDArray[Any], shift: Shift) -> NDArray[Any]:
 
 def _result(correction: Correction, shift: Shift | None, columns: Lookup, where: str) -> Any:
     arguments = correction.arguments_of(None if shift is None else shift.source)
-    with declaring([one for one in arguments if isinstance(one, ObjVar)]):
+    with declaring([one for one in arguments if isinstance(one, ObjVar)], "args"):
         return _called(correction, shift, columns, where)
 
 
@@ -248,9 +263,44 @@ def _called(correction: Correction, shift: Shift | None, columns: Lookup, where:
         ]
         result = _value(correction, shift, filled, where)
     except PayloadError as exc:
-        message = f"{where}: {exc}"
+        shown = ", ".join(map(str, arguments))
+        order = "" if isinstance(exc, PayloadFileError) else f" The 'args' are {shown}."
+        message = f"{where}: {exc}{order}"
         raise type(exc)(message) from exc  # one that cannot be opened ends the run
-    return result if transform_out is None else call(transform_out, [result], {}, where)
+    if transform_out is not None:
+        result = call(transform_out, [result], {}, where)
+    if correction.type == "event":
+        _refuse_none(result, arrays, identity(correction, shift), where)
+    return result
+
+
+def _refuse_none(result: Any, arrays: Sequence[Any], nothing: float, where: str) -> None:
+    """Refuse None where no argument is None: it would count as a factor that changes nothing, without a word.
+
+    Raises
+    ------
+    FunctorError
+        With the number of them.
+    """
+    if not isinstance(result, ak.Array | np.ma.MaskedArray):
+        return
+    values = ak.Array(result)
+    if not _has_options(values):
+        return
+    own = ak.to_numpy(ak.is_none(values))
+    for one in arrays:
+        if isinstance(one, ak.Array) and len(one) == len(own):
+            own = own & ~ak.to_numpy(ak.is_none(one))
+    number, of = int(np.count_nonzero(own)), len(own)
+    if values.ndim > 1 and not any(isinstance(one, ak.Array) and _has_options(one) for one in arrays):
+        inner = ak.is_none(ak.drop_none(values, axis=0), axis=1)
+        number, of = number + int(ak.sum(inner)), int(ak.count(inner))
+    if number:
+        message = (
+            f"{where}: {number} of {of} factors are None, although no argument is, and would count as {nothing:g}. Fill them, "
+            f"ak.fill_none(factors, {nothing:g}), where the correction is to change nothing."
+        )
+        raise FunctorError(message)
 
 
 def _transforms(correction: Correction, source: UncertaintySource | None) -> tuple[Any, Any]:

@@ -124,11 +124,18 @@ def _text(arg: Any, one: Input, what: str, inputs: Sequence[Input]) -> str:
 
 
 def _kind_of(arg: Any) -> str:
+    if isinstance(arg, ak.Array) and (name := _record_name(arg)):
+        return f"whole objects ({name}): take a field of them, such as {name}.{arg.fields[0]}"
     if isinstance(arg, ak.Array):
         return f"an array of type {arg.type}"
     if isinstance(arg, np.ndarray):
         return f"an array of shape {arg.shape} and dtype {arg.dtype}"
     return "None" if arg is None else f"a {type(arg).__name__}"
+
+
+def _record_name(array: Any) -> str:
+    """Return what the records of an array are called; empty if it has none."""
+    return str(array.layout.purelist_parameter("__record__") or "objects") if array.fields else ""
 
 
 def _parts(arg: Any, one: Input, what: str) -> tuple[NDArray[Any], NDArray[np.int64] | None]:

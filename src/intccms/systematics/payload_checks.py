@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Inputs", "check_correction", "missing_files"]
 
 _MOST_SOURCES = 3
+_FIELDS = ("eta", "phi", "pt", "mass")
 
 
 class Inputs(Protocol):
@@ -173,9 +174,29 @@ def _misfits(evaluator: Inputs, use: _Use) -> Iterator[str]:
         for value in values:
             yield from _outside(evaluator, item, value, one, f"argument {position + 1} of {what}")
     if not wrong and not use.transformed:
-        wrong = list(_swapped(use.args, inputs))
+        wrong = [*_collections(use.args, inputs), *_swapped(use.args, inputs)]
     if wrong:
         yield f"the arguments do not fit {what}: {'; '.join(wrong)}. It takes, in order: {listing(inputs)}."
+
+
+def _collections(args: Sequence[Any], inputs: Sequence[Input]) -> Iterator[str]:
+    """Yield whole collections in the place of numbers.
+
+    A column without field may also be an array of numbers: those of weights and of single values are spelt otherwise.
+    """
+    for position, (item, one) in enumerate(zip(args, inputs, strict=True)):
+        if not isinstance(item, ObjVar) or item.field is not None or item.collection == "event":
+            continue
+        if item.collection[:1].isupper() and not item.collection.endswith("Weight"):
+            yield (
+                f"argument {position + 1}, {one.name!r}, is the whole collection {item.collection}; give a field of it, "
+                f"such as ObjVar({item.collection!r}, {_field_like(one.name)!r})"
+            )
+
+
+def _field_like(name: str) -> str:
+    """Return the field of a collection that an input is named after, such as eta for ``abseta`` or ``JetEta``."""
+    return next((field for field in _FIELDS if name.lower().endswith(field)), name)
 
 
 def _swapped(args: Sequence[Any], inputs: Sequence[Input]) -> Iterator[str]:

@@ -24,6 +24,8 @@ __all__ = ["known_keys", "refusals"]
 
 _MOST_KEYS = 12
 _MOST_REFUSALS = 4
+_NEARLY_ALL = 0.9
+"""Part of the values outside of a range from which on another quantity was probably given."""
 _OPERATIONS = {"+": np.add, "*": np.multiply, "/": np.divide}
 
 Values = dict[str, Any]
@@ -199,6 +201,9 @@ def _sentence(refusal: _Refusal, refused: list[Any], places: Mapping[str, int], 
     shown = f"{low:.8g}" if low == high else f"{low:.8g} to {high:.8g}"
     first, last = refusal.limits
     remedy = _clamp(refusal.name, refusal.limits, below=low < first, above=high >= last)
+    if size > 1 and values.size >= _NEARLY_ALL * size and len(places) > 1:
+        order = ", ".join(places)
+        remedy = f"Are the arguments in the right order? The payload takes {order}. If they are, {remedy[0].lower()}{remedy[1:]}"
     return (
         f"{what} is {shown}{many}, outside the range {first:.8g} <= {refusal.name} < {last:.8g} of the payload. "
         f"{remedy}mask these objects in transform_in."

@@ -31,25 +31,30 @@ _ORIGINAL, _FACTORY = "@original_array", "@events_factory"
 """Attributes in which coffea keeps the events that references lead to."""
 
 DECLARE = (
-    "add ObjVar('{name}') to 'use', so that the function is evaluated on corrected objects, for every variation. From "
-    "objects that another reference led to, take those of 'use' instead"
+    "add ObjVar('{name}') to '{where}', so that the function is evaluated on corrected objects, for every variation. From "
+    "objects that another reference led to, take those of '{where}' instead"
 )
 """For functors."""
 _declared: ContextVar[frozenset[str] | None] = ContextVar("intccms_declared_collections", default=None)
+_declared_in: ContextVar[str] = ContextVar("intccms_declared_in", default="use")
+"""Key under which the function at work declares its columns."""
 
 
 @contextmanager
-def declaring(columns: Iterable[ObjVar]) -> Iterator[None]:
+def declaring(columns: Iterable[ObjVar], where: str = "use") -> Iterator[None]:
     """Let references into corrected collections be followed only where a functor declares the collection.
 
     Whether such a function is evaluated on corrected objects, and for every variation, follows from its columns: what it
-    reaches by references alone would be one thing or another, depending on what is computed beside it.
+    reaches by references alone would be one thing or another, depending on what is computed beside it. The columns are
+    declared under the key `where`, for messages.
     """
     names = frozenset(column.collection for column in columns if column != ObjVar("event"))
     token = _declared.set(None if ObjVar("event") in set(columns) else names)
+    token_of_key = _declared_in.set(where)
     try:
         yield
     finally:
+        _declared_in.reset(token_of_key)
         _declared.reset(token)
 
 
@@ -105,7 +110,8 @@ class EventsView:
         if name in self._collections and is_declared:
             return self._collections[name]
         if name in self._forbidden or (not is_declared and self.changes(name)):
-            message = f"a reference into {name} is followed, which corrections change: {self._remedy.format(name=name)}"
+            remedy = self._remedy.format(name=name, where=_declared_in.get())
+            message = f"a reference into {name} is followed, which corrections change: {remedy}"
             raise FunctorError(message)
         found = self._read[name]
         if isinstance(self._read, EventsView):
@@ -156,7 +162,7 @@ class _Detour:
         if self._view.changes(name):
             message = (
                 f"a reference into {name}, which corrections change, is followed through {self._through}, which they do "
-                f"not: take the {self._through} of 'use' instead, and select those that are referred to"
+                f"not: take the {self._through} of '{_declared_in.get()}' instead, and select those that are referred to"
             )
             raise FunctorError(message)
         return self._view[name]

@@ -71,7 +71,7 @@ def _failures(report: RunReport) -> Iterator[RenderableType]:
         yield from _group(report, group)
     rest = f", and {content.count_text(more, 'more reason')}" if more else ""
     yield Text(f"\nreport.json has every chunk and traceback{rest}")
-    yield Text(f"process them again: {content.rerun_command(report)}\n", style="bold")
+    yield _command(f"process them again: {content.rerun_command(report)}\n", "bold")
 
 
 def _group(report: RunReport, group: FailureGroup) -> Iterator[RenderableType]:
@@ -82,7 +82,12 @@ def _group(report: RunReport, group: FailureGroup) -> Iterator[RenderableType]:
         lines = [*lines[:MOST_LINES], f"... {content.count_text(left_out, 'more line')}"]
     yield _indented("\n".join(lines), 4, style="red")
     if (command := content.replay_command(report, group)) is not None:
-        yield _indented(f"look at one: {command}", 4, style="dim")
+        yield _command(f"    look at one: {command}", "dim")
+
+
+def _command(text: str, style: str) -> Text:
+    """Return a line to copy, which is never broken; it has to be printed without cropping."""
+    return Text(text, style=style, no_wrap=True, overflow="ignore")
 
 
 def _indented(text: str, columns: int, *, style: str = "") -> Padding:

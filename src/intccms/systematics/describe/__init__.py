@@ -14,6 +14,7 @@ from intccms.systematics.describe.model import (
     StepDescription,
     YearTotals,
 )
+from intccms.systematics.describe.warn import slips_of
 
 __all__ = [
     "GroupDescription",
@@ -23,4 +24,5 @@ __all__ = [
     "StepDescription",
     "YearTotals",
     "describe_plan",
+    "slips_of",
 ]

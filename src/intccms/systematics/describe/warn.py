@@ -9,13 +9,15 @@ from intccms.schema.correction_lists import years_named
 from intccms.schema.reach import reach
 from intccms.systematics.describe.steps import few
 from intccms.systematics.describe.years import corrections_of, years_by_source
+from intccms.systematics.plan import SystematicsPlan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from intccms.systematics.plan import SystematicsPlan
+    from intccms.schema import Config
+    from intccms.schema.corrections import Correction, UncertaintySource
 
-__all__ = ["warnings_of"]
+__all__ = ["slips_of", "warnings_of"]
 
 _MET = frozenset({"MET", "PuppiMET", "ChsMET", "PFMET"})
 _JETS = ("Jet", "FatJet")
@@ -28,13 +30,20 @@ def warnings_of(plans: Sequence[SystematicsPlan]) -> list[str]:
     found: dict[str, dict[str, None]] = {}
     simulated = [plan for plan in plans if not plan.dataset.is_data]
     for plan in simulated:
-        for text in (*_met(plan), *_jets(plan), *_dropped(plan)):
+        for text in (*_met(plan), *_jets(plan), *_dropped(plan), *_slips(plan)):
             found.setdefault(text, {})[plan.dataset.year or ""] = None
     years = list(dict.fromkeys(plan.dataset.year or "" for plan in simulated))
     merged = [
         text if set(there) == set(years) else f"{', '.join(there)}: {text}" for text, there in found.items()
     ]
     return [*merged, *_incomplete(simulated), *(_years(simulated, years) if len(years) > 1 else ())]
+
+
+def slips_of(config: Config) -> list[str]:
+    """Return what the corrections of the selected datasets have that is more often a slip than meant, each once."""
+    channels = config.selected_channels()
+    plans = [SystematicsPlan(config, one, channels) for one in config.selected_datasets() if not one.is_data]
+    return list(dict.fromkeys(text for plan in plans for text in _slips(plan)))
 
 
 def _met(plan: SystematicsPlan) -> Iterator[str]:
@@ -77,6 +86,37 @@ def _dropped(plan: SystematicsPlan) -> Iterator[str]:
                 f"correction {one.name!r} changes {', '.join(map(str, one.target or []))}, which no channel uses: it is "
                 f"not evaluated{lost}."
             )
+
+
+def _slips(plan: SystematicsPlan) -> Iterator[str]:
+    """Yield what is allowed in a correction, and more often a slip."""
+    for one in plan.corrections:
+        for source in plan.sources(one):
+            if one.type != "normalisation" and _has_nominal_key(one, source):
+                yield (
+                    f"source {source.name!r} of {one.name} has the nominal key {one.nominal_idx!r} in up_and_down_idx: that "
+                    "direction varies nothing."
+                )
+            if source.name.endswith(("_up", "_down")):
+                yield (
+                    f"source {source.name!r} of {one.name} is named like a variation: it makes {source.name}_up and "
+                    f"{source.name}_down. A source is one nuisance with both directions."
+                )
+        whole = [x for x in one.args if isinstance(x, ObjVar) and x.field is None and x.collection != "event"]
+        if one.uses_payload and one.transform_in is not None and len(one.args) > 1 and whole:
+            yield (
+                f"{one.name}: its payload gets what transform_in makes of the whole collection {whole[0].collection}, which has "
+                f"to be a field of it, such as pt: abs({whole[0].collection.lower()}) is the mass."
+            )
+
+
+def _has_nominal_key(correction: Correction, source: UncertaintySource) -> bool:
+    """Tell whether one direction of a source is the nominal evaluation."""
+    own = (source.key, source.file, source.args, source.up_function)
+    nominal = correction.nominal_idx
+    if source.is_delta or nominal is None or any(item is not None for item in own):
+        return False
+    return any(type(key) is type(nominal) and key == nominal for key in source.up_and_down_idx or ())
 
 
 def _incomplete(plans: Sequence[SystematicsPlan]) -> Iterator[str]:
