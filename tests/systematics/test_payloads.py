@@ -431,7 +431,7 @@ class TestWrongArguments:
     @pytest.mark.parametrize("key", ["btag", "muon"])
     def test_nan_is_refused_although_correctionlib_would_put_it_into_a_bin(self, toy, key):
         first = ("central", 5) if key == "btag" else ()
-        with pytest.raises(PayloadError, match=r"input 'pt' .* is NaN for 1 of 3 values. Mask these objects"):
+        with pytest.raises(PayloadError, match=r"input 'pt' .* is NaN for 1 of 3 values. Give them a number"):
             open_payload(Payload(toy, key)).evaluate(*first, 0.5, np.array([30, np.nan, 40]))
         with pytest.raises(PayloadError, match="is NaN"):
             open_payload(Payload(toy, key)).evaluate(*first, 0.5, float("nan"))
@@ -444,8 +444,8 @@ class TestRefusedValues:
             btag.evaluate("central", FLAVOURS, eta, JETS)
         assert str(caught.value) == (
             f"cannot evaluate correction 'btag' of {toy}: input 'abseta' (argument 3) is 2.5 to 2.7 for 2 of 3 values, "
-            "outside the range 0 <= abseta < 2.5 of the payload. Clamp it, np.minimum(abseta, 2.4999998), or mask these "
-            "objects in transform_in."
+            "outside the range 0 <= abseta < 2.5 of the payload. Clamp it, np.minimum(abseta, 2.499999761581421), or leave "
+            "such objects out in the transform_in of an event correction."
         )
 
     def test_where_nearly_all_values_are_outside_the_order_is_asked_first(self, toy):
@@ -455,7 +455,7 @@ class TestRefusedValues:
         assert "for 2 of 2 values" in str(caught.value)
         assert str(caught.value).endswith(
             "of the payload. Are the arguments in the right order? The payload takes abseta, pt. If they are, clamp it, "
-            "np.minimum(abseta, 2.3999999), or mask these objects in transform_in."
+            "np.minimum(abseta, 2.3999998569488525), or leave such objects out in the transform_in of an event correction."
         )
 
     @pytest.mark.parametrize("kind", [np.float32, np.float64])
@@ -466,9 +466,36 @@ class TestRefusedValues:
         with pytest.raises(PayloadError) as caught:
             muon.evaluate(given["abseta"], given["pt"])
         remedies = [part.split(", or ")[0] for part in str(caught.value).split("Clamp it, ")[1:]]
-        assert remedies == ["np.minimum(abseta, 2.3999999)", "np.maximum(pt, 15.0)"]
+        assert remedies == ["np.minimum(abseta, 2.3999998569488525)", "np.maximum(pt, 15.0)"]
         clamped = [eval(text, {"np": np, **given}) for text in remedies]
         assert muon.evaluate(*clamped).to_list() == [[0.93, 0.93], [0.91]]
+
+    @pytest.mark.parametrize("edge", [0.9, 1.3, 1.479, 2.1, 2.4, 4.7, 5.191, 120.0, 500.3])
+    @pytest.mark.parametrize("kind", [np.float32, np.float64])
+    def test_what_the_remedy_gives_is_inside_the_range(self, edge, kind, tmp_path):
+        bins = {
+            "nodetype": "binning",
+            "input": "x",
+            "edges": [-edge, 0.0, edge],
+            "content": [1.0, 2.0],
+            "flow": "error",
+        }
+        variables = {"inputs": [{"name": "x", "type": "real"}], "output": {"name": "w", "type": "real"}}
+        content = {
+            "schema_version": 2,
+            "corrections": [{"name": "w", "version": 1, **variables, "data": bins}],
+        }
+        path = tmp_path / "edges.json"
+        path.write_text(json.dumps(content))
+        payload = open_payload(Payload(str(path), "w"))
+        for value in (-2 * edge, 2 * edge):
+            with pytest.raises(PayloadError) as caught:
+                payload.evaluate(np.array([value], dtype=kind))
+            text = str(caught.value).partition("lamp it, ")[2].partition(", or ")[0]
+            assert payload.evaluate(eval(text, {"np": np, "x": np.array([value], dtype=kind)}))[0] in (
+                1.0,
+                2.0,
+            )
 
     def test_two_inputs_are_both_named(self, toy):
         with pytest.raises(PayloadError) as caught:
@@ -480,12 +507,12 @@ class TestRefusedValues:
 
     def test_infinity_can_only_be_masked(self, toy):
         with pytest.raises(
-            PayloadError, match="pt < inf of the payload. Only finite values can be looked up: mask"
+            PayloadError, match="pt < inf of the payload. Only finite values can be looked up: leave such"
         ):
             open_payload(Payload(toy, "muon")).evaluate(1.0, np.inf)
 
     def test_below_and_above_are_both_clamped(self, toy):
-        with pytest.raises(PayloadError, match=r"np.maximum\(np.minimum\(n, 1.9999999\), 0.0\)"):
+        with pytest.raises(PayloadError, match=r"np.maximum\(np.minimum\(n, 1.9999998807907104\), 0.0\)"):
             open_payload(Payload(toy, "uniform")).evaluate(np.array([-1.0, 1.0, 2.0]))
 
     def test_scalars_are_not_counted(self, btag):
@@ -505,7 +532,7 @@ class TestRefusedValues:
             btag.evaluate("up_hf", FLAVOURS, ETAS, JETS)
         assert str(caught.value).endswith(
             "input 'flavor' (argument 2) is 4 for 1 of 3 values, but with systematic='up_hf' the payload has only 0, 5. "
-            "Mask these objects in transform_in, or ask for what it has."
+            "Leave such objects out in the transform_in of an event correction, or ask for what it has."
         )
 
     def test_the_range_is_that_of_the_branch_that_was_taken(self, btag):
@@ -775,7 +802,7 @@ class TestRealPayloads:
             shape.evaluate(key, flavours, 1.0, 50.0, 0.5)
         assert (
             f"input 'flavor' (argument 2) is {flavour} for 2 of 3 values, but with systematic='{key}' the payload has "
-            f"only {others}. Mask these objects"
+            f"only {others}. Leave such objects out"
         ) in str(caught.value)
 
     def test_the_bounds_of_muon_scale_factors_are_told(self, pog):

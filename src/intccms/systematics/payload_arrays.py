@@ -189,8 +189,8 @@ def _numbers(values: NDArray[Any], one: Input, what: str) -> NDArray[Any]:
         missing = np.isnan(values)
         if missing.any():
             message = (
-                f"{what} is NaN for {np.count_nonzero(missing)} of {values.size} values. Mask these objects in "
-                "transform_in, or give them a number there."
+                f"{what} is NaN for {np.count_nonzero(missing)} of {values.size} values. Give them a number "
+                "in transform_in, or leave such objects out there (event corrections)."
             )
             raise PayloadError(message)
         if one.kind == "int" and (broken := values[values != np.trunc(values)]).size:

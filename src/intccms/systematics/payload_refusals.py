@@ -206,7 +206,7 @@ def _sentence(refusal: _Refusal, refused: list[Any], places: Mapping[str, int], 
         remedy = f"Are the arguments in the right order? The payload takes {order}. If they are, {remedy[0].lower()}{remedy[1:]}"
     return (
         f"{what} is {shown}{many}, outside the range {first:.8g} <= {refusal.name} < {last:.8g} of the payload. "
-        f"{remedy}mask these objects in transform_in."
+        f"{remedy}leave such objects out in the transform_in of an event correction."
     )
 
 
@@ -219,7 +219,7 @@ def _lacking(refusal: _Refusal, key: str | None) -> str:
     remedy = (
         "Ask for one of these."
         if concerns_all
-        else "Mask these objects in transform_in, or ask for what it has."
+        else "Leave such objects out in the transform_in of an event correction, or ask for what it has."
     )
     return f", but {within}the payload has only {known_keys(refusal.known)}.{near} {remedy}"
 
@@ -229,15 +229,18 @@ def _clamp(name: str, limits: tuple[float, float], *, below: bool, above: bool) 
     if (below and np.isinf(limits[0])) or (above and np.isinf(limits[1])):
         return "Only finite values can be looked up: "
     low, high = _inside(limits[0], np.inf), _inside(limits[1], -np.inf)
-    text = f"np.minimum({name}, {high!s})" if above else name
-    text = f"np.maximum({text}, {low!s})" if below else text
+    text = f"np.minimum({name}, {high!r})" if above else name
+    text = f"np.maximum({text}, {low!r})" if below else text
     return f"Clamp it, {text}, or "
 
 
-def _inside(edge: float, inward: float) -> np.float32:
-    """Return the nearest float32 on the inner side of an edge: 2.4 as float32 is above 2.4."""
+def _inside(edge: float, inward: float) -> float:
+    """Return the nearest float32 on the inner side of an edge, with all digits: 2.4 as float32 is above 2.4.
+
+    Rounded to what tells float32 apart, it may be the edge again in double precision.
+    """
     nearest = np.float32(edge)
     if float(nearest) == edge and inward > 0:
-        return nearest
+        return float(nearest)
     is_inside = float(nearest) > edge if inward > 0 else float(nearest) < edge
-    return nearest if is_inside else np.nextafter(nearest, np.float32(inward))
+    return float(nearest if is_inside else np.nextafter(nearest, np.float32(inward)))
