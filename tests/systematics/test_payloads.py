@@ -229,7 +229,7 @@ class TestOpening:
             (b"", "bad.json is not JSON"),
             (b"<html>login</html>", "bad.json is not JSON"),
             (b"\xff\xfe\x00", "bad.json is neither JSON nor gzipped JSON"),
-            (gzip.compress(json.dumps(TOY).encode())[:100], "bad.json cannot be uncompressed"),
+            (gzip.compress(json.dumps(TOY).encode(), mtime=0)[:100], "bad.json cannot be uncompressed"),
             (b"\x1f\x8bxxxxxxxxxxxx", "bad.json cannot be uncompressed"),
             (b"{}", "bad.json is no correctionlib file, schema 2"),
             (b"[]", "bad.json is no correctionlib file, schema 2"),
