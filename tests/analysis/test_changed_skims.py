@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import linecache
 
 import numpy as np
 import pytest
@@ -52,13 +54,39 @@ def change_lumi_mask(analysis):
     analysis.config["datasets"]["datasets"][2]["lumi_mask"] = str(path)
 
 
+def change_fields(analysis):
+    analysis.config["preprocess"]["branches"] = {"Jet": ["pt", "eta", "phi", "mass"]}
+
+
+def change_weight(analysis):
+    analysis.config["general"]["weight_branch"] = "MET_pt"
+
+
 def change_columns(analysis):
     analysis.config["channels"][1]["observables"][0] |= {"function": same, "use": [("MET", "phi")]}
 
 
 REFUSALS = {
-    "the skim function": (change_skim, "tt", "preprocess.skimming changed"),
-    "a constant of the skim": (change_constant, "tt", "preprocess.skimming changed"),
+    "the skim function": (
+        change_skim,
+        "tt",
+        r'preprocess.skimming.function is ".*:tighter_skim", and was ".*breaking:counted_skim"',
+    ),
+    "a constant of the skim": (
+        change_constant,
+        "tt",
+        r"preprocess.skimming.static_kwargs.seconds is 0.001, and was not set",
+    ),
+    "the fields of a collection": (
+        change_fields,
+        "tt",
+        r'preprocess.branches.Jet is \["pt", "eta", "phi", "mass"\], and was not set',
+    ),
+    "the weight": (
+        change_weight,
+        "tt",
+        "the dataset is 'tree Events, weight MET_pt', and was 'tree Events, weight genWeight'",
+    ),
     "the lumi mask": (change_lumi_mask, "data", "lumi mask added"),
     "a further column": (change_columns, "tt", "columns MET_phi are not in it"),
 }
@@ -79,6 +107,25 @@ def test_a_skim_that_does_not_fit_is_refused_with_the_difference(what, analysis)
     assert result.succeeded
     analysis.run(ON_THE_FLY, "direct")
     assert_same_bits(bits(analysis.folder / "out"), bits(analysis.folder / "direct"))
+
+
+def test_another_code_of_the_same_function_is_said_to_be_that(analysis):
+    def edited(source):
+        path = analysis.folder / "loose_filter.py"
+        path.write_text(f"def loose(met, events, calls):\n    return met > {source}\n")
+        spec = importlib.util.spec_from_file_location("loose_filter", path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        linecache.checkcache()
+        return module.loose
+
+    analysis.config["preprocess"]["skimming"]["function"] = edited(20)
+    analysis.run(SKIM_ONLY)
+    analysis.config["preprocess"]["skimming"]["function"] = edited(30)
+    with pytest.raises(
+        ConfigError, match=r"preprocess.skimming changed: the code of .*loose, or what it calls, is another"
+    ):
+        analysis.run(ON_SKIMS)
 
 
 def raising_skim(met, events, *, calls, number):

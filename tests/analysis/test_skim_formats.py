@@ -96,8 +96,12 @@ def test_parts_are_read_by_coffea_and_by_uproot_alone(analysis, toys):
 def test_another_format_is_another_skim(analysis):
     analysis.run(SKIM_ONLY)
     output = analysis.config["preprocess"]["skimming"]["output"]
+    old = output["format"]
     output["format"] = "parquet"
-    with pytest.raises(ConfigError, match=r"does not fit the configuration: format changed"):
+    with pytest.raises(
+        ConfigError,
+        match=rf"does not fit the configuration: preprocess.skimming.output.format is \"parquet\", and was \"{old}\"",
+    ):
         analysis.run(ON_SKIMS, "other")
     analysis.run(SKIM_ONLY, "new")
     assert files_of(analysis, "tt") == []

@@ -7,9 +7,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from intccms.analysis.chunks import chunks_of
+from intccms.analysis.contract import (
+    columns_used,
+    described,
+    differences_from,
+    lacking_columns,
+    there,
+    why_all,
+)
 from intccms.analysis.ledger import DatasetPlan, FilePlan, Name
 from intccms.analysis.ledger.names import short_hash
-from intccms.analysis.ledger.units import differences
 from intccms.analysis.normalise import check_positions, check_weight_sums
 from intccms.analysis.results import PartTarget
 from intccms.analysis.skims import part_from_bytes
@@ -17,7 +24,6 @@ from intccms.datasets import DatasetManager
 from intccms.errors import ConfigError, OutputError
 from intccms.metadata import DatasetMetadata, FileMetadata
 from intccms.schema.secrets import masked_text
-from intccms.skimming import ColumnPlan
 from intccms.skimming.cache import checksum_of_file
 from intccms.skimming.formats import format_named
 from intccms.skimming.manifest import Manifest, manifest_name
@@ -151,13 +157,14 @@ class SkimWriter:
         dataset, name = plan.metadata.dataset, plan.name
         manifest = Manifest.load(self._storage, name) or Manifest(name, dataset.is_data)
         book = _Book(plan, manifest, written_at=self._written_at(name))
-        unit, uses = self._units.skim(dataset), _uses(self._config, dataset)
+        unit, uses = self._units.skim(dataset), columns_used(self._config, dataset)
         contract = self._units.contract(dataset)
-        reason = _why_all(manifest, contract, uses, self._config, force=force)
+        reason = why_all(manifest, contract, uses, self._config, force=force)
         if reason:
             for entry in manifest.files:
                 manifest.forget_parts(entry.index)
-        manifest.contract, manifest.format = contract, self._config.preprocess.skimming.output.format
+        manifest.contract, manifest.described = contract, described(self._config)
+        manifest.format = self._config.preprocess.skimming.output.format
         manifest.listing = self._manager.names(name)
         names, sizes = {one.name for one in plan.metadata.files}, self._storage.sizes(name)
         digest = short_hash(unit.digest, uses)
@@ -332,10 +339,9 @@ class SkimReader:
         return manifest.listing[: self._config.datasets.max_files]
 
     def _check(self, dataset: Dataset, manifest: Manifest) -> None:
-        changes = differences(manifest.contract, self._units.contract(dataset))
-        there = {*manifest.uses, *_made(manifest)}
-        lacking = _lacking(_uses(self._config, dataset, everything=False), there, self._config)
-        if lacking:
+        uses = columns_used(self._config, dataset, everything=False)
+        changes = differences_from(manifest, self._units.contract(dataset), self._config)
+        if lacking := lacking_columns(uses, there(manifest), self._config):
             changes.append(f"columns {', '.join(lacking)} are not in it")
         if changes:
             message = (
@@ -344,43 +350,6 @@ class SkimReader:
                 "what it was written with."
             )
             raise ConfigError(message)
-
-
-def _lacking(uses: list[str], there: set[str], config: Config) -> list[str]:
-    """Return the columns that a skim does not hold; a whole collection holds its fields, unless it was narrowed."""
-    narrowed = config.preprocess.branches
-
-    def is_there(name: str) -> bool:
-        collection = name.partition("_")[0]
-        return name in there or (f"{collection}_*" in there and collection not in narrowed)
-
-    return sorted(name for name in set(uses) if not is_there(name))
-
-
-def _why_all(
-    manifest: Manifest, contract: Mapping[str, str], uses: list[str], config: Config, *, force: bool
-) -> str:
-    """Return why no part of a manifest can stay; an empty text if they can."""
-    if not manifest.files:
-        return ""
-    if force:
-        return "run_skimming=True"
-    changes = differences(manifest.contract, contract)
-    if more := _lacking(uses, set(manifest.uses), config):
-        shown = ", ".join(more[:4]) + (f" and {len(more) - 4} more" if len(more) > 4 else "")
-        changes.append(f"columns {shown} added")
-    return ", ".join(changes)
-
-
-def _uses(config: Config, dataset: Dataset, *, everything: bool = True) -> list[str]:
-    plan = ColumnPlan(config, everything=everything)
-    return sorted({str(use.column) for use in plan.for_dataset(dataset)})
-
-
-def _made(manifest: Manifest) -> set[str]:
-    """Return the columns that the skim function added, by their names and those of their collections."""
-    names = {name for file in manifest.files for part in file.parts.values() for name in part.made}
-    return names | {f"{name.partition('_')[0]}_*" for name in names}
 
 
 def _is_there(part: SkimPart, sizes: Mapping[str, int], dataset: str) -> bool:

@@ -140,7 +140,8 @@ class Correction(Model):
     applies_to: list[str] = Field(default=["simulation"], json_schema_extra={"digest": False})
     """Processes or datasets by name, ``simulation``, ``data``. Data have nominal values only."""
     ignore_missing: bool = False
-    """True: where a file lacks a column that is used, the correction and its sources change nothing."""
+    """True: where a file lacks a column that is used, the correction and its sources change nothing; sources of other
+    corrections that vary with them still do."""
     uncertainty_sources: list[UncertaintySource] = []
     """Its nuisances; none twice."""
 

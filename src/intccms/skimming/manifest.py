@@ -111,6 +111,8 @@ class Manifest:
     is_data: bool
     contract: dict[str, str] = field(default_factory=dict)
     """Part of the configuration -> digest; opaque here."""
+    described: dict[str, Any] = field(default_factory=dict)
+    """Field of the configuration -> its value when the skim was written, for messages."""
     uses: list[str] = field(default_factory=list)
     """Columns that the skim was written for, such as ``Muon_pt`` or ``Muon_*``."""
     format: str = "parquet"
@@ -191,6 +193,7 @@ class Manifest:
             "dataset": self.dataset,
             "is_data": self.is_data,
             "contract": self.contract,
+            "described": self.described,
             "uses": self.uses,
             "format": self.format,
             "next_index": self.next_index,

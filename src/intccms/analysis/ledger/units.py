@@ -53,6 +53,7 @@ _ENTRY_MODULES = (
     "intccms.skimming.columns",
     "intccms.skimming.flat",
     "intccms.skimming.parquet",
+    "intccms.skimming.root_files",
 )
 """What makes a result of events, and bytes of a result."""
 
