@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from intccms.analysis.report import RunReport
+    from intccms.analysis.skim_check import SkimCheck
     from intccms.systematics.describe import PlanDescription
 
 __all__ = ["AnalysisRunner", "RunResult"]
@@ -223,6 +224,34 @@ class AnalysisRunner:
             If skims, ledger or run directory cannot be written.
         """
         return self._pass("skim", channels=False, only=only)
+
+    def check_skim(self, *, fraction: float = 0.01, seed: int = 0) -> SkimCheck:
+        """Look for selected events that the skim has lost, in a sample of the events before the skim.
+
+        Skims that are not written yet are stood for by their function.
+
+        Parameters
+        ----------
+        fraction
+            Of the events; at least a few thousand of each dataset.
+        seed
+            Of the choice of events.
+
+        Raises
+        ------
+        ConfigError
+            If skims were written for another configuration; it says what differs.
+        """
+        from intccms.analysis.skim_check import check_skims
+
+        with self._at_work(), self._workers() as executor:
+            self._check_corrections()
+            reader = SkimReader(self.config, Units(self.config))
+            written = reader.is_written
+            plans = reader.plans() if written else self._plans(write_skims=False, channels=False)[0]
+            return check_skims(
+                self.config, plans, executor(), fraction=fraction, seed=seed, show=self._progress
+            )
 
     def histogram(self, *, only: Callable[[Missing], Missing] | None = None) -> RunResult:
         """Process all chunks, write histograms, cutflow and report to the run directory, and return them.

@@ -292,6 +292,11 @@ class SkimReader:
         self._storage = skim_storage(config, reading=True)
         self._manager = DatasetManager(config)
 
+    @property
+    def is_written(self) -> bool:
+        """Whether there is a skim of any dataset."""
+        return any(self._storage.size(manifest_name(one.name)) is not None for one in self._manager.datasets)
+
     def plans(self) -> list[DatasetPlan]:
         """Return the datasets with their chunks; those without a part have none.
 

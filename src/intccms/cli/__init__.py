@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from intccms.cli import configs, run, runs, systematics
+from intccms.cli import configs, run, runs, skims, systematics
 from intccms.cli.base import main
 
-__all__ = ["configs", "main", "run", "runs", "systematics"]
+__all__ = ["configs", "main", "run", "runs", "skims", "systematics"]
