@@ -7,6 +7,7 @@
     |-- MissingBranchError (KeyError)         a declared branch is not in a file
     |-- InputFileError (OSError)              an input file cannot be read, or is not what was expected
     |   |-- NoReachableReplicaError           every redirector or replica of a file failed
+    |   |-- BrokenFileError                   a file could be opened, and then not be read
     |   `-- ReplacedFileError                 a file is not the one whose metadata were read
     |-- MetadataError (RuntimeError)          the metadata needed are absent, stale or contradictory
     |-- PayloadError (ValueError)             a correction payload was asked for what it does not hold
@@ -23,6 +24,7 @@ the command line prints them without a traceback.
 from __future__ import annotations
 
 __all__ = [
+    "BrokenFileError",
     "ConfigError",
     "FacilityError",
     "FunctorError",
@@ -61,6 +63,13 @@ class InputFileError(IntccmsError, OSError):
 
 class NoReachableReplicaError(InputFileError):
     """Every redirector or replica of a file failed."""
+
+
+class BrokenFileError(InputFileError):
+    """A file could be opened, and a part of it cannot be read."""
+
+    url: str = ""
+    """The file."""
 
 
 class ReplacedFileError(InputFileError):

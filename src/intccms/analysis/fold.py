@@ -40,6 +40,8 @@ class DatasetFold:
     """Entries of those."""
     cpu_seconds: float = 0.0
     """CPU time of those [s]."""
+    passed_over: dict[str, tuple[int, str]] = field(default_factory=dict)
+    """Replica that could not be read, where another one served -> chunks of them, first reason."""
 
     @property
     def failures(self) -> list[ChunkFailure]:

@@ -76,6 +76,7 @@ class Processing:
         self._cpu_seconds: dict[str, float] = dict.fromkeys(self._plans, 0.0)
         self._open: Counter[tuple[str, int]] = Counter()
         self._tries: Counter[tuple[str, int, int]] = Counter()
+        self._passed_over: dict[str, dict[str, tuple[int, str]]] = {name: {} for name in self._plans}
 
     def missing(self) -> Missing:
         """Return what the ledger lacks, apart from what failed before."""
@@ -216,6 +217,9 @@ class Processing:
             self._computed_entries[dataset] += receipt.chunk.entries
             self._taken.add(place)
         self._cpu_seconds[dataset] += receipt.cpu_seconds
+        for url, reason in receipt.passed_over:
+            count, first = self._passed_over[dataset].get(url, (0, reason))
+            self._passed_over[dataset][url] = (count + 1, first)
         self._plans[dataset].targets.pop((receipt.chunk.file_index, receipt.chunk.start), None)
 
     def _close_file(self, dataset: str, file_index: int) -> None:
@@ -235,4 +239,5 @@ class Processing:
         fold.computed = self._computed[plan.name]
         fold.computed_entries = self._computed_entries[plan.name]
         fold.cpu_seconds = self._cpu_seconds[plan.name]
+        fold.passed_over = self._passed_over[plan.name]
         return fold

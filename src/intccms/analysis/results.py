@@ -121,6 +121,8 @@ class Receipt:
     """The skim part that was written."""
     cpu_seconds: float = 0.0
     """CPU time of the chunk [s]; zero where it was found done."""
+    passed_over: tuple[tuple[str, str], ...] = ()
+    """Replicas of the file that could not be read, with reasons; another one served."""
 
     @property
     def chunk(self) -> Chunk:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import time
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from intccms.analysis.processor import AnalysisProcessor
 from intccms.analysis.results import Chunk, ChunkFailure, DatasetSums, Halt, Receipt, Work
 from intccms.analysis.skims import SkimIO, part_to_bytes
 from intccms.datasets import open_source
-from intccms.datasets.sources import UNREADABLE
+from intccms.datasets.reading import UNREADABLE, broken_file, reason_of
 from intccms.errors import ConfigError, OutputError, PayloadFileError, ReplacedFileError
 from intccms.skimming import ColumnPlan
 
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 __all__ = ["ProcessChunks", "SumWeights"]
 
 Outcome = Receipt | ChunkFailure | Halt
+Replicas = tuple[tuple[str, str], ...]
+"""URL, and why it is not read."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,8 @@ class ProcessChunks:
             if all(self.place.has(name) for name in work.names):
                 return Receipt(work)  # committed by a worker that died before it could tell
             with np.errstate(all="ignore"):  # empty chunks and divisions in user code: their NaN are counted
-                sums = self._process(work)
-            return self._commit(work, sums, time.thread_time() - begin)
+                sums, passed_over = self._from_some_replica(work)
+            return self._commit(work, sums, time.thread_time() - begin, passed_over)
         except (OutputError, ConfigError) as exc:
             return Halt(
                 type(exc)(str(exc))
@@ -75,17 +77,32 @@ class ProcessChunks:
             reason = f"{type(exc).__name__}: {exc}"
             return ChunkFailure(chunk, reason, text, sumw, isinstance(exc, ReplacedFileError))
 
+    def _from_some_replica(self, work: Work) -> tuple[DatasetSums, Replicas]:
+        """Return the sums, from the next replica where one breaks while it is read, and the replicas passed over."""
+        passed_over: list[tuple[str, str]] = []
+        while True:
+            try:
+                return self._process(work, passed_over), tuple(dict.fromkeys(passed_over))
+            except Exception as exc:
+                broken, file = broken_file(exc), work.chunk.file
+                left = tuple(url for url in file.urls if broken is not None and url != broken.url)
+                if broken is None or work.chunk.part is not None or not 0 < len(left) < len(file.urls):
+                    raise
+                passed_over.append((broken.url, reason_of(broken)))
+                work = replace(work, chunk=replace(work.chunk, file=replace(file, urls=left)))
+
     def sums(self, work: Work) -> DatasetSums:
         """Return the sums of one chunk, and raise whatever goes wrong; nothing is committed."""
         with np.errstate(all="ignore"):
-            return self._process(work)
+            return self._process(work, [])
 
-    def _process(self, work: Work) -> DatasetSums:
+    def _process(self, work: Work, passed_over: list[tuple[str, str]]) -> DatasetSums:
         chunk = work.chunk
         processor = self._processor(work.channels)
         if chunk.part is not None and not chunk.part.kept:
             return processor.nothing(chunk.dataset, chunk.part)
         source = self._source(chunk)
+        passed_over += source.passed_over
         dataset = self._datasets[chunk.dataset]
         plan = self._plan if work.part is None else self._wide_plan
         branches = plan.branches(source.branches, dataset, where=source.url)
@@ -122,13 +139,13 @@ class ProcessChunks:
 
         return write
 
-    def _commit(self, work: Work, sums: DatasetSums, seconds: float) -> Receipt:
+    def _commit(self, work: Work, sums: DatasetSums, seconds: float, passed_over: Replicas = ()) -> Receipt:
         contents: list[tuple[Name, bytes]] = []
         if work.part is not None and sums.part is not None:
             contents.append((work.part.record, part_to_bytes(sums.part)))
         if work.record is not None:
             contents.append((work.record, encode(record_of(sums, seconds), str(work.record))))
-        return Receipt(work, self.place.commit(contents), sums.part, seconds)
+        return Receipt(work, self.place.commit(contents), sums.part, seconds, passed_over)
 
     def _processor(self, channels: tuple[str, ...]) -> AnalysisProcessor:
         if channels not in self._processors:

@@ -17,6 +17,8 @@ from coffea.nanoevents import NanoAODSchema, NanoEventsFactory
 from coffea.nanoevents.mapping.uproot import TrivialUprootOpener, UprootSourceMapping
 from coffea.nanoevents.util import tuple_to_key
 
+from intccms.datasets.reading import reading
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -30,6 +32,18 @@ class Schema(NanoAODSchema):
     error_missing_event_ids = False
 
 
+class _Mapping(UprootSourceMapping):
+    """Names the file in errors of reading, which come when a column is first used."""
+
+    url = ""
+
+    def extract_column(self, columnhandle: Any, start: int, stop: int, *args: Any, **kwargs: Any) -> Any:
+        """Read a column."""
+        name = getattr(columnhandle, "name", "a column")
+        with reading(self.url, f"{name}, entries {start} to {stop}"):
+            return super().extract_column(columnhandle, start, stop, *args, **kwargs)
+
+
 class TreeEvents:
     """Makes NanoEvents of entry ranges of one tree.
 
@@ -39,17 +53,19 @@ class TreeEvents:
         The open file.
     tree
         The TTree or RNTuple in it.
+    url
+        The file, for errors.
     """
 
-    def __init__(self, directory: Any, tree: Any) -> None:
-        self._directory = directory
+    def __init__(self, directory: Any, tree: Any, url: str) -> None:
+        self._directory, self._url = directory, url
         self._tree = tree
         self._forms: dict[frozenset[str], dict[str, Any]] = {}
 
     def __call__(self, branches: frozenset[str], start: int, stop: int) -> Any:
         """Return NanoEvents with virtual arrays of some branches; each is read when it is first used."""
         key = (str(self._tree.file.uuid), self._tree.object_path, f"{start}-{stop}")
-        mapping = UprootSourceMapping(
+        mapping = _Mapping(
             TrivialUprootOpener({key[0]: self._tree.file.file_path}),
             start,
             stop,
@@ -58,6 +74,7 @@ class TreeEvents:
             use_ak_forth=True,
             virtual=True,
         )
+        mapping.url = self._url
         mapping.preload_column_source(*key[:2], self._tree)
         with quiet_schema():
             schema = Schema(copy.deepcopy(self._form(branches)))  # the schema changes the form it is given

@@ -7,14 +7,10 @@ Replicas are tried in turn. A worker keeps the files it opened last, so that the
 from __future__ import annotations
 
 import hashlib
-import lzma
 import os
-import re
-import struct
 import threading
-import zlib
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +20,7 @@ import uproot
 from coffea.nanoevents import NanoEventsFactory
 
 from intccms.datasets.nanoevents import Schema, TreeEvents, quiet_schema, without_collection
+from intccms.datasets.reading import UNREADABLE, reading, reason_of
 from intccms.datasets.replicas import SourceFile
 from intccms.errors import InputFileError, NoReachableReplicaError
 from intccms.schema.explain import did_you_mean
@@ -40,22 +37,6 @@ __all__ = [
     "open_root",
     "open_source",
 ]
-
-UNREADABLE = (
-    OSError,
-    EOFError,
-    ValueError,
-    KeyError,
-    IndexError,
-    TypeError,
-    AttributeError,
-    NotImplementedError,
-    struct.error,
-    zlib.error,
-    lzma.LZMAError,
-    uproot.deserialization.DeserializationError,
-)
-"""What libraries raise when bytes are not what they should be."""
 
 _TIMEOUT = 30
 """Seconds after which a request to a server counts as failed."""
@@ -81,6 +62,8 @@ class EventSource:
     _events: Callable[[frozenset[str], int, int], Any]
     _arrays: Callable[[Iterable[str], int, int], dict[str, Any]]
     _runs: Callable[[], dict[str, Any] | None] = lambda: None
+    passed_over: tuple[tuple[str, str], ...] = ()
+    """Replicas that were tried before this one, each with the reason why it is not read."""
 
     def events(self, branches: Collection[str], start: int, stop: int, metadata: Mapping[str, Any]) -> Any:
         """Return NanoEvents of an entry range: virtual arrays that read a branch when it is first used.
@@ -108,8 +91,19 @@ class EventSource:
         return self._runs()
 
 
-def first_replica[T](file: SourceFile, action: Callable[[str], T]) -> T:
+def first_replica[T](
+    file: SourceFile, action: Callable[[str], T], passed_over: list[tuple[str, str]] | None = None
+) -> T:
     """Return what the action makes of the first replica for which it succeeds.
+
+    Parameters
+    ----------
+    file
+        The file.
+    action
+        Called with a URL.
+    passed_over
+        Gets the replicas before that one, each with the reason why it is not read.
 
     Raises
     ------
@@ -121,16 +115,20 @@ def first_replica[T](file: SourceFile, action: Callable[[str], T]) -> T:
     reasons = []
     for url in file.urls:
         try:
-            return action(url)
+            result = action(url)
         except UNREADABLE as exc:
             reasons.append((url, exc))
+        else:
+            if passed_over is not None:
+                passed_over += [(failed, reason_of(exc)) for failed, exc in reasons]
+            return result
     last = reasons[-1][1]
     if len(reasons) == 1:
         if isinstance(last, InputFileError):
             raise last
-        message = f"cannot read {reasons[0][0]}: {_reason(last)}"
+        message = f"cannot read {reasons[0][0]}: {reason_of(last)}"
         raise InputFileError(message) from last
-    tried = "; ".join(f"{url}: {_reason(exc)}" for url, exc in reasons)
+    tried = "; ".join(f"{url}: {reason_of(exc)}" for url, exc in reasons)
     message = f"none of {len(reasons)} replicas of {file.name} can be read: {tried}"
     raise NoReachableReplicaError(message) from last
 
@@ -148,7 +146,9 @@ def open_source(file: SourceFile, tree_name: str) -> EventSource:
     if key in cache:
         cache.move_to_end(key)
         return cache[key]
-    source = first_replica(file, lambda url: _open(url, tree_name))
+    passed_over: list[tuple[str, str]] = []
+    source = first_replica(file, lambda url: _open(url, tree_name), passed_over)
+    source = replace(source, passed_over=tuple(passed_over))
     cache[key] = source
     while len(cache) > _KEPT_OPEN:
         cache.popitem(last=False)
@@ -237,7 +237,8 @@ def event_source(directory: Any, tree_name: str, *, url: str, uuid: str, size: i
     is_tree = directory.classname_of(tree_name) == "TTree"
 
     def arrays(columns: Iterable[str], start: int, stop: int) -> dict[str, Any]:
-        read: dict[str, Any] = tree.arrays(list(columns), entry_start=start, entry_stop=stop, how=dict)
+        with reading(url, f"entries {start} to {stop}"):
+            read: dict[str, Any] = tree.arrays(list(columns), entry_start=start, entry_stop=stop, how=dict)
         return read
 
     return EventSource(
@@ -247,17 +248,18 @@ def event_source(directory: Any, tree_name: str, *, url: str, uuid: str, size: i
         entries=int(tree.num_entries),
         size=size,
         branches=frozenset(tree.keys(recursive=False)),
-        _events=TreeEvents(directory, tree),
+        _events=TreeEvents(directory, tree, url),
         _arrays=arrays,
-        _runs=lambda: _runs(directory),
+        _runs=lambda: _runs(directory, url),
     )
 
 
-def _runs(directory: Any) -> dict[str, Any] | None:
+def _runs(directory: Any, url: str) -> dict[str, Any] | None:
     if "Runs" not in directory.keys(cycle=False):
         return None
-    runs = directory["Runs"]
-    read: dict[str, Any] = runs.arrays(runs.keys(recursive=False), how=dict)
+    with reading(url, "Runs"):
+        runs = directory["Runs"]
+        read: dict[str, Any] = runs.arrays(runs.keys(recursive=False), how=dict)
     return read
 
 
@@ -292,9 +294,3 @@ def _open_parquet(url: str) -> EventSource:
     changed = _local_state(SourceFile(url, (url,)))
     uuid = hashlib.sha256(footer + repr(changed).encode()).hexdigest()[:32]
     return EventSource(url, uuid, "parquet", entries, int(size), branches, events, arrays)
-
-
-def _reason(exc: BaseException) -> str:
-    """Return type and text of an error on one line; addresses of objects, which XRootD's errors name, say nothing."""
-    line = re.sub(r"<bound method (\S+) of <.*?>>", r"\1", " ".join(str(exc).split()))
-    return f"{type(exc).__name__}: {line[:300]}" if line else type(exc).__name__

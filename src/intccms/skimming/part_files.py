@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import awkward as ak
 import numpy as np
 
-from intccms.datasets.sources import UNREADABLE
+from intccms.datasets.reading import UNREADABLE
 from intccms.errors import ConfigError, InputFileError, OutputError
 from intccms.skimming.cache import cached_copy, check_content, checksum_of_bytes, checksum_of_file
 from intccms.skimming.formats import format_named

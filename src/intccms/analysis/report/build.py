@@ -156,6 +156,10 @@ def _notes_on_content(metadata: DatasetMetadata, fold: DatasetFold) -> list[str]
         notes.append(
             f"{name}: {', '.join(absent)} absent from its files or some of them, and counted as False there"
         )
+    notes += [
+        f"{name}: {count} chunk{'s' if count > 1 else ''} could not be read from {url} and came from another replica ({reason})"
+        for url, (count, reason) in fold.passed_over.items()
+    ]
     return notes
 
 

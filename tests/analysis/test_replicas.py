@@ -1,0 +1,103 @@
+"""Files of which one replica is bad: the others serve, chunk by chunk, and the report says so."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import uproot
+
+from intccms.analysis import AnalysisRunner
+from intccms.datasets import SourceFile, open_source
+from intccms.datasets.reading import broken_file
+from intccms.errors import BrokenFileError, FunctorError
+from intccms.schema import load_config
+from tests.analysis.breaking import assert_same_bits, bits
+from tests.analysis.toys import dataset, toy_config, write_toy
+
+NAME = "/store/tt.root"
+CHUNKS, EVENTS, SIZE = 4, 360, 90
+
+
+@pytest.fixture
+def replicas(tmp_path):
+    """Return two folders with the same file in them."""
+    folders = [tmp_path / "first", tmp_path / "second"]
+    for folder in folders:
+        (folder / "store").mkdir(parents=True)
+    toy = write_toy(folders[0] / NAME[1:], EVENTS)
+    shutil.copy(toy.path, folders[1] / NAME[1:])
+    return toy, folders
+
+
+def corrupt(path: Path, branch: str, number: int) -> None:
+    """Overwrite the content of a basket."""
+    with uproot.open(path) as file:
+        seek = int(file["Events"][branch].member("fBasketSeek")[number])
+    content = bytearray(path.read_bytes())
+    content[seek + 100 : seek + 180] = b"\xff" * 80
+    path.write_bytes(bytes(content))
+
+
+def run(replicas, output, folders, **general):
+    toy, _ = replicas
+    redirectors = [f"file://{folder}" for folder in folders]
+    one = {**dataset("tt", toy), "files": [NAME], "redirector": redirectors}
+    general = {"executor": "iterative", **general}
+    config = load_config(toy_config([one], output, chunk_size=SIZE, **general))
+    return AnalysisRunner(config, progress=False).histogram()
+
+
+@pytest.mark.parametrize("executor", ["iterative", "futures"])
+def test_where_a_basket_is_corrupt_the_other_replica_serves_and_that_is_noted(replicas, tmp_path, executor):
+    _, (first, second) = replicas
+    run(replicas, tmp_path / "good", [second])
+    corrupt(first / NAME[1:], "Jet_pt", 2)
+    result = run(replicas, tmp_path / "out", [first, second], executor=executor, save_skimmed_output=True)
+    assert result.succeeded
+    assert_same_bits(bits(tmp_path / "out"), bits(tmp_path / "good"))
+    (note,) = [one for one in result.report.notes if "replica" in one]
+    assert note.startswith(
+        f"tt: 1 chunk could not be read from file://{first}{NAME} and came from another replica ("
+    )
+    assert "Jet_pt, entries 180 to 270" in note
+    on_skims = run(replicas, tmp_path / "out", [first], use_skimmed_input=True)
+    assert on_skims.succeeded
+    assert_same_bits(bits(tmp_path / "out"), bits(tmp_path / "good"))
+
+
+def test_where_all_replicas_are_corrupt_the_chunk_fails_and_the_others_are_done(replicas, tmp_path):
+    _, (first, second) = replicas
+    for folder in (first, second):
+        corrupt(folder / NAME[1:], "Jet_pt", 2)
+    result = run(replicas, tmp_path / "out", [first, second])
+    (failure,) = result.report.failures
+    assert (failure.start, failure.stop) == (180, 270)
+    assert f"cannot read Jet_pt, entries 180 to 270 of file://{second}{NAME}" in failure.reason
+    (one,) = result.report.datasets
+    assert (one.processed, one.entries) == (EVENTS - SIZE, EVENTS)
+
+
+def test_a_replica_that_cannot_be_opened_any_more_is_noted_too(replicas, tmp_path):
+    _, (first, second) = replicas
+    config = [first, second]
+    run(replicas, tmp_path / "out", config, run_processor=False)  # the metadata come from the first
+    path = first / NAME[1:]
+    path.write_bytes(path.read_bytes()[:1000])
+    result = run(replicas, tmp_path / "out", config)
+    assert result.succeeded
+
+
+def test_an_error_of_reading_names_the_file_and_an_error_in_a_function_does_not(replicas):
+    _, (_, second) = replicas
+    path = second / NAME[1:]
+    corrupt(path, "Jet_pt", 0)
+    source = open_source(SourceFile("a", (str(path),)), "Events")
+    events = source.events(source.branches, 0, 90, {})
+    with pytest.raises(BrokenFileError, match="cannot read Jet_pt, entries 0 to 90 of") as caught:
+        events.Jet.pt + 1
+    assert broken_file(caught.value).url == str(path)
+    with pytest.raises(BrokenFileError, match="cannot read entries 0 to 90 of"):
+        source.arrays(["Jet_pt"], 0, 90)
+    assert broken_file(FunctorError("cannot read Jet_pt")) is None
