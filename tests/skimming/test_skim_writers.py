@@ -418,7 +418,7 @@ class RootContract(WriterContract):
             ),
             ({"compression": "zsdt"}, {}, r"to_kwargs: no compression 'zsdt'; expected 'zstd', 'lz4'"),
             ({"compression_level": 77}, {}, r"to_kwargs: compression_level=77 with compression 'zstd'"),
-            ({}, {"timeot": 3}, r"from_kwargs: TypeError: .*timeot"),
+            ({}, {"number_workers": 3}, r"from_kwargs: TypeError: .*number_workers"),
         ],
     )
     def test_wrong_options_are_found_before_a_run(self, to_kwargs, from_kwargs, words):
