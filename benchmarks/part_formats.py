@@ -111,12 +111,12 @@ def _costs(name: str, columns: Mapping[str, Any], folder: Path, repeat: int) -> 
     form, storage = format_named(name), Storage(str(folder))
     ours, bare = f"ours.{form.extension}", folder / name / f"bare.{form.extension}"
     bare.parent.mkdir(parents=True)
-    written = write_part(form, columns, storage, f"{name}/{ours}", {})
+    written = write_part(form, [columns], storage, f"{name}/{ours}", {})
     write = write_bare = read = read_bare = float("inf")
 
     def write_ours() -> None:
         nonlocal written
-        written = write_part(form, columns, storage, f"{name}/{ours}", {})
+        written = write_part(form, [columns], storage, f"{name}/{ours}", {})
 
     def read_ours() -> None:
         _touch(

@@ -79,7 +79,7 @@ class WriterContract:
         return f"tt/file_0/part_0.{format_named(self.form).extension}"
 
     def write(self, columns, storage, name, options=None, runs=None):
-        return write_part(format_named(self.form), columns, storage, name, options or {}, runs)
+        return write_part(format_named(self.form), [columns], storage, name, options or {}, runs)
 
     def read(self, storage, name, size, checksum, changed=0, **more):
         written = PartFile(size, checksum, changed)

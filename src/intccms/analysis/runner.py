@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
+    from intccms.analysis.packing import Packing
     from intccms.analysis.report import RunReport
     from intccms.analysis.skim_check import SkimCheck
     from intccms.systematics.describe import PlanDescription
@@ -224,6 +225,24 @@ class AnalysisRunner:
             If skims, ledger or run directory cannot be written.
         """
         return self._pass("skim", channels=False, only=only)
+
+    def pack_skim(self, *, events: int = 50_000) -> list[Packing]:
+        """Put small parts of the skims together into fewer files; chunks and results stay as they are.
+
+        Parameters
+        ----------
+        events
+            Events of a file to aim at.
+
+        Raises
+        ------
+        IntccmsError
+            As `pack_skims`.
+        """
+        from intccms.analysis.packing import pack_skims
+
+        with self._at_work(), self._workers() as executor:
+            return pack_skims(self.config, executor(), events=events, show=self._progress)
 
     def check_skim(self, *, fraction: float = 0.01, seed: int = 0) -> SkimCheck:
         """Look for selected events that the skim has lost, in a sample of the events before the skim.

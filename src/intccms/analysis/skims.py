@@ -78,7 +78,7 @@ class SkimIO:
         if len(columns) or _has_rows(runs):
             name, options = f"{chunk.dataset}/{target.path}", self._output.to_kwargs
             flat = _flat(columns, source, branches, chunk)
-            file = write_part(self._format, flat, self._to, name, options, runs)
+            file = write_part(self._format, [flat], self._to, name, options, runs)
             path, made = target.path, tuple(sorted(set(flat) - source.branches))
         return SkimPart(
             start=chunk.start,
@@ -110,6 +110,8 @@ class SkimIO:
             written=PartFile(part.size, part.checksum, part.changed),
             cache=cache_folder(self._config),
             from_kwargs=self._output.from_kwargs,
+            first=part.first,
+            entries=part.kept,
         )
 
     @cached_property

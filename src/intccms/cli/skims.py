@@ -49,3 +49,24 @@ def check(
     found = runner.check_skim(fraction=fraction, seed=seed)
     click.echo(json.dumps(found.to_json(), indent=2) if as_json else "\n".join(found.lines()))
     sys.exit(0 if found.sound else EXIT_INCOMPLETE)
+
+
+@skim.command(
+    help=f"Put small skim parts together into fewer files.\n\n{CONFIG_HELP}\n\n"
+    "Neighbouring parts of a dataset are written into common files, where chunks stay what they are: results do not "
+    "change, and nothing is computed again. What they were in before is removed when the manifest names the new files."
+)
+@config_arguments
+@click.option(
+    "--events", type=click.IntRange(min=1), default=50_000, show_default=True, help="Of a file, to aim at."
+)
+@click.option("--no-progress", is_flag=True, help="Show no progress bar.")
+@without_traceback
+def pack(*, config: str, overrides: tuple[str, ...], events: int, no_progress: bool) -> None:
+    """Pack parts."""
+    from intccms.analysis import AnalysisRunner
+    from intccms.schema import load_config
+
+    runner = AnalysisRunner(load_config(config, overrides), progress=not no_progress)
+    for one in runner.pack_skim(events=events):
+        click.echo(f"{one.dataset}: {one.before:,} files are {one.after:,} now")

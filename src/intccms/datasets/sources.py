@@ -85,6 +85,18 @@ class EventSource:
         """Read some columns of an entry range as plain awkward arrays, in one request."""
         return self._arrays(names, start, stop)
 
+    def part(self, first: int, entries: int) -> EventSource:
+        """Return a range of the entries as if there were no others."""
+        if (first, entries) == (0, self.entries):
+            return self
+        events, arrays = self._events, self._arrays
+        return replace(
+            self,
+            entries=entries,
+            _events=lambda branches, start, stop: events(branches, first + start, first + stop),
+            _arrays=lambda names, start, stop: arrays(names, first + start, first + stop),
+        )
+
     @cached_property
     def runs(self) -> dict[str, Any] | None:
         """The whole tree `Runs` as plain awkward arrays, None where the file has none."""

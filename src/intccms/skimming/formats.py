@@ -8,7 +8,7 @@ from intccms.skimming.parquet import Parquet
 from intccms.skimming.root_files import RNTuple, TTree
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from intccms.datasets.sources import EventSource
@@ -36,17 +36,20 @@ class PartFormat(Protocol):
 
     def write(
         self,
-        columns: Mapping[str, Any],
+        blocks: Sequence[Mapping[str, Any]],
         path: Path,
         options: Mapping[str, Any],
         runs: Mapping[str, Any] | None = None,
     ) -> None:
-        """Write columns to a local file; equal columns give equal bytes.
+        """Write the columns of one part, or of several one after the other, to a local file.
+
+        Equal columns give equal bytes.
 
         Parameters
         ----------
-        columns
-            Name -> packed array, shape ``(n_events,)`` or ``n_events * var``; flat ones first.
+        blocks
+            The columns of each part: name -> packed array, shape ``(n_events,)`` or ``n_events * var``; flat ones first.
+            All have the same names and types.
         path
             Where; whatever is there is overwritten.
         options
@@ -64,7 +67,15 @@ class PartFormat(Protocol):
         ...
 
     def open(
-        self, target: Path | bytes, *, url: str, uuid: str, size: int, options: Mapping[str, Any]
+        self,
+        target: Path | bytes,
+        *,
+        url: str,
+        uuid: str,
+        size: int,
+        options: Mapping[str, Any],
+        first: int = 0,
+        entries: int | None = None,
     ) -> EventSource:
         """Open a local file, or one that is in memory.
 
@@ -76,6 +87,8 @@ class PartFormat(Protocol):
             What the source shall say of itself.
         options
             ``from_kwargs`` of the configuration; ``storage_options`` among them are not for the format.
+        first, entries
+            Rows of one part in a file of several; None: all that follow.
 
         Raises
         ------

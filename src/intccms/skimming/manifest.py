@@ -118,6 +118,8 @@ class Manifest:
     format: str = "parquet"
     next_index: int = 0
     """Number that the next new file is given."""
+    next_pack: int = 0
+    """Number that the next file of several parts is given."""
     files: list[ManifestFile] = field(default_factory=list)
     """In the order in which they were first seen, which is that of their numbers."""
     listing: list[str] = field(default_factory=list)
@@ -197,6 +199,7 @@ class Manifest:
             "uses": self.uses,
             "format": self.format,
             "next_index": self.next_index,
+            "next_pack": self.next_pack,
             "listing": self.listing,
             "obsolete": sorted(self.obsolete - self._paths()),
         }

@@ -18,7 +18,7 @@ from intccms.skimming.cache import cached_copy, check_content, checksum_of_bytes
 from intccms.skimming.formats import format_named
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from intccms.datasets.sources import EventSource
     from intccms.skimming.formats import PartFormat
@@ -42,20 +42,20 @@ class PartFile(NamedTuple):
 
 def write_part(
     form: PartFormat,
-    columns: Mapping[str, Any],
+    blocks: Sequence[Mapping[str, Any]],
     storage: Storage,
     name: str,
     options: Mapping[str, Any],
     runs: Mapping[str, Any] | None = None,
 ) -> PartFile:
-    """Write one part and return what is to be noted of it; equal columns give equal bytes.
+    """Write one part, or several into one file, and return what is to be noted of it; equal columns give equal bytes.
 
     Parameters
     ----------
     form
         The format.
-    columns
-        As `flat_columns` returns them.
+    blocks
+        The columns of each part, as `flat_columns` returns them.
     storage, name
         Where.
     options
@@ -71,7 +71,7 @@ def write_part(
         If the options are refused.
     """
     with storage.staged(name) as temporary:
-        form.write(columns, temporary, options, runs)
+        form.write(blocks, temporary, options, runs)
         status = temporary.stat()
         changed = status.st_mtime_ns if storage.is_local else 0  # renaming does not touch it
         return PartFile(status.st_size, checksum_of_file(temporary), changed)
@@ -85,6 +85,8 @@ def read_part(
     written: PartFile,
     cache: Path | None = None,
     from_kwargs: Mapping[str, Any] | None = None,
+    first: int = 0,
+    entries: int | None = None,
 ) -> EventSource:
     """Open one part, after making sure that it is the one that was recorded.
 
@@ -100,6 +102,8 @@ def read_part(
         Where to keep a local copy of a remote part; None: the part is read into memory each time.
     from_kwargs
         Further options of the library that reads.
+    first, entries
+        Rows of the part in a file of several; None: all that follow.
 
     Raises
     ------
@@ -117,7 +121,15 @@ def read_part(
         raise InputFileError(message) from exc
     uuid = written.checksum.removeprefix("sha256:")[:32]
     try:
-        return form.open(target, url=where, uuid=uuid, size=written.size, options=from_kwargs or {})
+        return form.open(
+            target,
+            url=where,
+            uuid=uuid,
+            size=written.size,
+            options=from_kwargs or {},
+            first=first,
+            entries=entries,
+        )
     except UNREADABLE as exc:
         reason = " ".join(str(exc).split())
         message = f"cannot read skim part {where} as {form.name}: {reason}. {_REWRITE}"
@@ -137,7 +149,7 @@ def check_options(format_name: str, to_kwargs: Mapping[str, Any], from_kwargs: M
     columns["Thing_x"] = ak.Array([[1.0], [], [2.0, 3.0]])
     with tempfile.TemporaryDirectory(prefix="intccms-") as folder:
         path = Path(folder) / f"trial.{form.extension}"
-        form.write(columns, path, to_kwargs)
+        form.write([columns], path, to_kwargs)
         try:
             source = form.open(path, url=str(path), uuid="", size=0, options=from_kwargs)
             events = source.events(columns, 0, 3, {})

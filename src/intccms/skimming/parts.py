@@ -57,6 +57,8 @@ class SkimPart:
     """``sha256:`` and the hexadecimal digest of the file's bytes; empty if there is none."""
     changed: int = 0
     """Time of the file's last change [ns since 1970]; 0 where it is not local."""
+    first: int = 0
+    """Row of the file at which the part begins; one file may hold several parts."""
     absent_triggers: tuple[str, ...] = ()
     """Triggers that the source lacks; they count as False."""
     made: tuple[str, ...] = ()
@@ -95,6 +97,8 @@ class SkimPart:
         }
         if self.changed:
             data["changed"] = self.changed
+        if self.first:
+            data["first"] = self.first
         if self.absent_triggers:
             data["absent_triggers"] = list(self.absent_triggers)
         if self.made:

@@ -24,7 +24,7 @@ from intccms.errors import ConfigError
 from intccms.utils.storage import evaluated
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 __all__ = ["RNTuple", "TTree"]
@@ -47,25 +47,33 @@ class _RootFile:
 
     def write(
         self,
-        columns: Mapping[str, Any],
+        blocks: Sequence[Mapping[str, Any]],
         path: Path,
         options: Mapping[str, Any],
         runs: Mapping[str, Any] | None = None,
     ) -> None:
         """Write columns to a local file, as `PartFormat.write` describes it."""
         compression = _compression(evaluated(dict(options)))
-        identity = partial(_identity, columns)
+        identity = partial(_identity, blocks)
         with (
             _time_stands_still(),
             path.open("w+b") as handle,  # given a path, uproot writes its name into the file
             uproot.recreate(handle, compression=compression, uuid_function=identity) as file,
         ):
-            self._add(file, _TREE, columns)
+            self._add(file, _TREE, blocks)
             if runs is not None:
-                self._add(file, "Runs", runs)
+                self._add(file, "Runs", [runs])
 
     def open(
-        self, target: Path | bytes, *, url: str, uuid: str, size: int, options: Mapping[str, Any]
+        self,
+        target: Path | bytes,
+        *,
+        url: str,
+        uuid: str,
+        size: int,
+        options: Mapping[str, Any],
+        first: int = 0,
+        entries: int | None = None,
     ) -> EventSource:
         """Open a file, as `PartFormat.open` describes it."""
         # the file system has been asked already
@@ -76,9 +84,11 @@ class _RootFile:
             )
             raise TypeError(message)
         file = io.BytesIO(target) if isinstance(target, bytes) else {str(target): None}
-        return event_source(uproot.open(file, **evaluated(chosen)), _TREE, url=url, uuid=uuid, size=size)
+        directory = uproot.open(file, **evaluated(chosen))
+        source = event_source(directory, _TREE, url=url, uuid=uuid, size=size)
+        return source.part(first, source.entries - first if entries is None else entries)
 
-    def _add(self, file: Any, name: str, columns: Mapping[str, Any]) -> None:
+    def _add(self, file: Any, name: str, blocks: Sequence[Mapping[str, Any]]) -> None:
         raise NotImplementedError
 
 
@@ -87,14 +97,21 @@ class TTree(_RootFile):
 
     name = "ttree"
 
-    def _add(self, file: Any, name: str, columns: Mapping[str, Any]) -> None:
+    def _add(self, file: Any, name: str, blocks: Sequence[Mapping[str, Any]]) -> None:
+        columns = blocks[0]
         jagged = [one for one, values in columns.items() if values.ndim > 1]
         counters = {one: _counter(one, columns) for one in jagged}
-        flat = {one: np.asarray(columns[one]) for one in columns if one not in counters}
-        types = {one: values.dtype for one, values in flat.items() if one not in counters.values()}
-        types |= {one: _list_type(columns[one]) for one in jagged}
-        tree = file.mktree(name, types, counter_name=lambda branch: counters.get(branch, f"n{branch}"))
-        tree.extend({**flat, **{one: columns[one] for one in jagged}})
+        flat = [one for one in columns if one not in counters]
+        types = {one: _dtype(columns[one]) for one in flat if one not in counters.values()}
+        types |= {one: ak.types.ListType(ak.types.NumpyType(str(_dtype(columns[one])))) for one in jagged}
+        tree = file.mktree(
+            name,
+            types,
+            counter_name=lambda branch: counters.get(branch, f"n{branch}"),
+            initial_basket_capacity=len(blocks),
+        )
+        for block in blocks:
+            tree.extend({one: np.asarray(block[one]) for one in flat} | {one: block[one] for one in jagged})
 
 
 class RNTuple(_RootFile):
@@ -102,8 +119,10 @@ class RNTuple(_RootFile):
 
     name = "rntuple"
 
-    def _add(self, file: Any, name: str, columns: Mapping[str, Any]) -> None:
-        file.mkrntuple(name, dict(columns))
+    def _add(self, file: Any, name: str, blocks: Sequence[Mapping[str, Any]]) -> None:
+        tuples = file.mkrntuple(name, dict(blocks[0]))
+        for block in blocks[1:]:
+            tuples.extend(dict(block))
 
 
 def _counter(branch: str, columns: Mapping[str, Any]) -> str:
@@ -112,8 +131,9 @@ def _counter(branch: str, columns: Mapping[str, Any]) -> str:
     return whole if whole in columns else f"n{branch.partition('_')[0]}"
 
 
-def _list_type(values: Any) -> Any:
-    return ak.types.ListType(ak.types.NumpyType(str(ak.to_layout(values).content.dtype)))
+def _dtype(values: Any) -> Any:
+    layout = ak.to_layout(values)
+    return layout.content.dtype if layout.is_list else layout.dtype
 
 
 def _compression(options: Mapping[str, Any]) -> Any:
@@ -136,12 +156,13 @@ def _compression(options: Mapping[str, Any]) -> Any:
         raise ConfigError(message) from exc
 
 
-def _identity(columns: Mapping[str, Any]) -> uuids.UUID:
+def _identity(blocks: Sequence[Mapping[str, Any]]) -> uuids.UUID:
     """Return a uuid that is the same for the same events and columns, and another one for others."""
-    digest = hashlib.sha256("\n".join(columns).encode())
-    for name in ("run", "luminosityBlock", "event"):
-        if name in columns:
-            digest.update(np.ascontiguousarray(columns[name]))
+    digest = hashlib.sha256("\n".join(blocks[0]).encode())
+    for block in blocks:
+        for name in ("run", "luminosityBlock", "event"):
+            if name in block:
+                digest.update(np.ascontiguousarray(block[name]))
     return uuids.UUID(bytes=digest.digest()[:16], version=5)
 
 
