@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from intccms.datasets.replicas import is_remote
 from intccms.errors import ConfigError
 from intccms.utils.urls import is_url
+from intccms.utils.xrootd import is_xrootd, set_limits
 
 if TYPE_CHECKING:
     from intccms.schema import Dataset
@@ -131,6 +132,8 @@ def _glob(pattern: str) -> list[str]:
     if is_url(pattern):
         import fsspec
 
+        if is_xrootd(pattern):
+            set_limits()
         protocol = pattern.partition("://")[0]
         filesystem, path = fsspec.core.url_to_fs(pattern)
         found = [filesystem.unstrip_protocol(one) for one in filesystem.glob(path)]

@@ -7,7 +7,6 @@ Replicas are tried in turn. A worker keeps the files it opened last, so that the
 from __future__ import annotations
 
 import hashlib
-import os
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, replace
@@ -24,6 +23,8 @@ from intccms.datasets.reading import UNREADABLE, reading, reason_of
 from intccms.datasets.replicas import SourceFile
 from intccms.errors import InputFileError, NoReachableReplicaError
 from intccms.schema.explain import did_you_mean
+from intccms.utils.patience import PATIENCE
+from intccms.utils.xrootd import forget_handle, is_xrootd, set_limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
@@ -37,9 +38,6 @@ __all__ = [
     "open_root",
     "open_source",
 ]
-
-_TIMEOUT = 30
-"""Seconds after which a request to a server counts as failed."""
 
 _KEPT_OPEN = 3
 """Open files per thread; a file's chunks come one after the other, so few are enough."""
@@ -169,16 +167,18 @@ def open_source(file: SourceFile, tree_name: str) -> EventSource:
 
 def open_root(url: str, **options: Any) -> Any:
     """Open a ROOT file with the time-outs of this package."""
-    if url.startswith(("root://", "roots://", "xroot://")):
-        # XRootD's own defaults wait 480 s for a closed port; they are read when it is first imported
-        for name, seconds in (
-            ("CONNECTIONWINDOW", "10"),
-            ("CONNECTIONRETRY", "2"),
-            ("STREAMERRORWINDOW", "20"),
-        ):
-            os.environ.setdefault(f"XRD_{name}", seconds)
-        options.setdefault("timeout", _TIMEOUT)
     # `{url: None}` keeps a colon in the name from being taken for the path of an object
+    if not is_xrootd(url):
+        return uproot.open({url: None}, **options)
+    set_limits()
+    timeout = options.setdefault("timeout", int(PATIENCE))
+    try:
+        return uproot.open({url: None}, **options)
+    except OSError:
+        forget_handle(url, timeout)  # else the next attempt, within 30 s, gets a broken one
+        raise
+    except ValueError:  # a handle that was closed when the connection was lost
+        forget_handle(url, timeout)
     return uproot.open({url: None}, **options)
 
 
@@ -279,6 +279,8 @@ def _open_parquet(url: str) -> EventSource:
     import fsspec
     import pyarrow.parquet as pq
 
+    if is_xrootd(url):
+        set_limits()
     with fsspec.open(url, "rb") as handle:
         size = handle.seek(0, 2)
         handle.seek(max(0, size - 8))

@@ -1,91 +1,285 @@
-"""What the file systems of fsspec do not do alike: uploads that appear whole, sizes, times and errors."""
+"""Files behind a URL, and what the file systems of fsspec do not do alike: uploads that appear whole, sizes, errors."""
 
 from __future__ import annotations
 
-import secrets
+import asyncio
+import errno
+import logging
 import sys
-from typing import TYPE_CHECKING, Any
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from intccms.utils.temporaries import temporary_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+    from collections.abc import Callable, Mapping
 
-__all__ = ["change_time", "is_temporary", "remote_size", "storage_errors", "temporary_name", "upload"]
+    from intccms.utils.patience import Deadline
+
+__all__ = [
+    "FsspecFiles",
+    "RemoteFiles",
+    "error_text",
+    "is_refusal",
+    "is_transient",
+    "persistently",
+    "storage_errors",
+]
+
+logger = logging.getLogger(__name__)
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 3.0
+"""Pauses between attempts [s]; each is twice as long as the one before."""
 
 _OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "oci", "memory"})
 """Protocols whose uploads become visible when they are complete; a move would copy everything once more."""
 
-_TEMPORARY = ".tmp"
+_BUSY = frozenset({errno.EBUSY, errno.EAGAIN, errno.EREMOTEIO if sys.platform == "linux" else errno.EIO})
+"""What s3fs makes of answers such as SlowDown, ServiceUnavailable and InternalError."""
+
+_BUSY_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 
 
-def temporary_name(name: str) -> str:
-    """Return a name beside another one, new each time, that listings leave out."""
-    return f".{name}-{secrets.token_hex(6)}{_TEMPORARY}"
+class RemoteFiles(Protocol):
+    """What storage needs of a server.
+
+    Every method makes one attempt, which ends with the deadline, and raises ``FileNotFoundError`` for what is absent.
+    """
+
+    def path(self, url: str) -> str:
+        """Return the path on the server that a URL names."""
+        ...
+
+    def read(self, path: str, deadline: Deadline) -> bytes:
+        """Return the content of a file."""
+        ...
+
+    def download(self, path: str, local: Path, deadline: Deadline) -> None:
+        """Copy a file to a local path."""
+        ...
+
+    def upload(self, local: Path, path: str, deadline: Deadline) -> None:
+        """Put a local file in the place of a path, where it appears whole."""
+        ...
+
+    def size(self, path: str, deadline: Deadline) -> int:
+        """Return the size of a file [bytes]."""
+        ...
+
+    def listing(self, path: str, deadline: Deadline) -> dict[str, tuple[int, float]]:
+        """Return sizes [bytes] and times of change [s since 1970] of all files below a folder."""
+        ...
+
+    def remove(self, path: str, deadline: Deadline) -> None:
+        """Remove a file."""
+        ...
 
 
-def is_temporary(name: str) -> bool:
-    """Tell whether a path is one that `temporary_name` gave."""
-    last = name.rpartition("/")[2]
-    return last.startswith(".") and last.endswith(_TEMPORARY)
+class FsspecFiles:
+    """The files of one file system of fsspec; the deadline holds for those that work asynchronously, as S3's.
+
+    Parameters
+    ----------
+    url
+        Of any file there.
+    options
+        Of the file system.
+    """
+
+    def __init__(self, url: str, options: Mapping[str, Any]) -> None:
+        import fsspec
+
+        self._fs = fsspec.core.url_to_fs(url, **options)[0]
+        protocol = self._fs.protocol
+        self._protocols = {protocol} if isinstance(protocol, str) else set(protocol)
+
+    def path(self, url: str) -> str:
+        """Return the path in the file system that a URL names."""
+        return str(self._fs._strip_protocol(url))  # noqa: SLF001 - fsspec's interface for this
+
+    def read(self, path: str, deadline: Deadline) -> bytes:
+        """Return the content of a file."""
+        if not self._fs.async_impl:
+            content: bytes = self._fs.cat_file(path)
+            return content
+        # `cat_file` tells nothing of its progress, and that of S3 asks for the size first
+        with tempfile.TemporaryDirectory(prefix="intccms-") as folder:
+            local = Path(folder) / "content"
+            self.download(path, local, deadline)
+            return local.read_bytes()
+
+    def download(self, path: str, local: Path, deadline: Deadline) -> None:
+        """Copy a file to a local path."""
+        self._call("get_file", path, str(local), callback=_progress(deadline), deadline=deadline)
+
+    def upload(self, local: Path, path: str, deadline: Deadline) -> None:
+        """Put a local file in the place of a path, where it appears whole."""
+        if "memory" in self._protocols:
+            self._fs.pipe_file(
+                path, local.read_bytes()
+            )  # its `put_file` fills a file that can already be seen
+        elif self._protocols & _OBJECT_STORES:
+            self._call("put_file", str(local), path, deadline=deadline)
+        else:
+            self._upload_and_move(local, path, deadline)
+
+    def size(self, path: str, deadline: Deadline) -> int:
+        """Return the size of a file [bytes]."""
+        self._fs.invalidate_cache(self._fs._parent(path))  # noqa: SLF001 - fsspec has no other way to name a parent
+        return int(self._call("info", path, deadline=deadline)["size"])
+
+    def listing(self, path: str, deadline: Deadline) -> dict[str, tuple[int, float]]:
+        """Return sizes [bytes] and times of change [s since 1970], infinite if unknown, of all files below a folder."""
+        self._fs.invalidate_cache()
+        found = self._call("find", path, detail=True, deadline=deadline)
+        return {
+            name: (int(info.get("size") or 0), _change_time(info))
+            for name, info in found.items()
+            if info.get("type") != "directory"
+        }
+
+    def remove(self, path: str, deadline: Deadline) -> None:
+        """Remove a file."""
+        self._call("rm_file", path, deadline=deadline)
+
+    def _upload_and_move(self, local: Path, path: str, deadline: Deadline) -> None:
+        parent, _, last = path.rpartition("/")
+        self._call("makedirs", parent, exist_ok=True, deadline=deadline)
+        temporary = f"{parent}/{temporary_name(last)}"
+        try:
+            self._call("put_file", str(local), temporary, deadline=deadline)
+            self._move(temporary, path)
+        except BaseException:
+            self._remove_quietly(temporary)
+            raise
+
+    def _move(self, temporary: str, path: str) -> None:
+        try:
+            self._fs.mv(temporary, path)
+        except OSError:
+            # servers that do not replace what exists: for a moment there is no file, never half of one
+            if not self._fs.exists(path) or not self._fs.exists(temporary):
+                raise
+            self._fs.rm_file(path)
+            self._fs.mv(temporary, path)
+
+    def _remove_quietly(self, path: str) -> None:
+        try:
+            self._fs.rm_file(path)
+        except OSError:
+            return  # it is a leftover with a name that listings ignore; the error that led here matters more
+
+    def _call(self, method: str, *arguments: Any, deadline: Deadline, **more: Any) -> Any:
+        """Call a method; what works asynchronously is cancelled at the deadline.
+
+        Time limits of the file systems do not do: s3fs has none for an upload whose server falls silent.
+        """
+        if not self._fs.async_impl:
+            return getattr(self._fs, method)(*arguments, **more)
+        coroutine = getattr(self._fs, f"_{method}")(*arguments, **more)
+        future = asyncio.run_coroutine_threadsafe(coroutine, self._fs.loop)
+        try:
+            while True:
+                try:
+                    return future.result(max(deadline.left, 0))
+                except TimeoutError:
+                    if future.done():
+                        return future.result()
+                    if deadline.left <= 0:
+                        message = "the server does not answer"
+                        raise TimeoutError(message) from None
+        finally:
+            future.cancel()
 
 
-def upload(fs: Any, local: Path, path: str) -> None:
-    """Put a local file into a file system, where it appears when all of it has arrived."""
-    protocols = {fs.protocol} if isinstance(fs.protocol, str) else set(fs.protocol)
-    if "memory" in protocols:
-        fs.pipe_file(path, local.read_bytes())  # its `put_file` fills a file that can already be seen
-        return
-    if protocols & _OBJECT_STORES:
-        fs.put_file(str(local), path)
-        return
-    parent, _, last = path.rpartition("/")
-    fs.makedirs(parent, exist_ok=True)
-    temporary = f"{parent}/{temporary_name(last)}"
-    try:
-        fs.put_file(str(local), temporary)
-        _move(fs, temporary, path)
-    except BaseException:
-        _remove_quietly(fs, temporary)
-        raise
+def _progress(deadline: Deadline) -> Any:
+    """Return a callback for fsspec that renews a deadline."""
+    from fsspec.callbacks import Callback
+
+    class Progress(Callback):
+        def call(self, *_: Any, **__: Any) -> None:
+            deadline.reached(self.value)
+
+    return Progress()
 
 
-def remote_size(fs: Any, path: str) -> int:
-    """Return the size of a file [bytes].
+def persistently[T](attempt: Callable[[], T], deadline: Deadline) -> T:
+    """Return what an attempt gives, made again until the deadline while its errors are transient.
 
     Raises
     ------
-    FileNotFoundError
-        If it is absent.
+    TimeoutError
+        If the deadline passed, with the number of attempts and the error of the last one.
     """
-    fs.invalidate_cache(fs._parent(path))  # noqa: SLF001 - fsspec has no other way to name a parent
-    try:
-        return int(fs.info(path)["size"])
-    except FileNotFoundError:
-        raise
-    except OSError as exc:
-        # XRootD says the same of a file that is absent and of one that cannot be reached, but not here
-        if type(fs).__name__ == "XRootDFileSystem" and not fs.exists(path):
-            raise FileNotFoundError(path) from exc
-        raise
+    pause, count = _FIRST_PAUSE, 1
+    while True:
+        try:
+            return attempt()
+        except storage_errors() as exc:
+            if not is_transient(exc):
+                raise
+            if deadline.left <= pause:
+                attempts = "one attempt" if count == 1 else f"{count} attempts"
+                message = f"given up after {deadline.passed:.0f} s and {attempts}: {error_text(exc)}"
+                raise TimeoutError(message) from exc
+            logger.info("attempt %d failed, trying again: %s", count, type(exc).__name__)
+        time.sleep(pause)
+        pause, count = min(2 * pause, _LONGEST_PAUSE), count + 1
+
+
+def error_text(exc: BaseException) -> str:
+    """Return what an error says, on one line."""
+    text = " ".join((getattr(exc, "strerror", None) or str(exc)).split())
+    return text if text not in {"", "None"} else type(exc).__name__
+
+
+def is_transient(exc: BaseException) -> bool:
+    """Tell whether an error may be gone in a moment: the server was silent, busy, or the connection broke."""
+    if isinstance(exc, FileNotFoundError | PermissionError | FileExistsError):
+        return False
+    broken: tuple[type[BaseException], ...] = (
+        ConnectionError,
+        TimeoutError,
+        *_raised("botocore.exceptions", "HTTPClientError", "EndpointConnectionError", "ConnectTimeoutError"),
+        *_raised("aiohttp", "ClientConnectionError", "ClientPayloadError"),
+    )
+    if isinstance(exc, broken):
+        return True
+    answer = getattr(exc.__cause__ or exc, "response", None)
+    if isinstance(answer, dict):
+        return answer.get("ResponseMetadata", {}).get("HTTPStatusCode") in _BUSY_STATUS
+    return isinstance(exc, OSError) and exc.errno in _BUSY
+
+
+def is_refusal(exc: BaseException) -> bool:
+    """Tell whether the server, or the library before it, wants other credentials."""
+    lacking = _raised(
+        "botocore.exceptions", "NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError"
+    )
+    return isinstance(exc, (PermissionError, *lacking))
 
 
 def storage_errors() -> tuple[type[BaseException], ...]:
     """Return what file systems raise; the libraries named here have bases of their own and may not be installed."""
-    found: list[type[BaseException]] = [OSError, NotImplementedError]
-    for module, names in (
-        ("botocore.exceptions", ("BotoCoreError", "ClientError")),
-        ("aiohttp", ("ClientError",)),
-        ("google.auth.exceptions", ("GoogleAuthError",)),
-        ("azure.core.exceptions", ("AzureError",)),
-        ("fsspec.exceptions", ("BlocksizeMismatchError", "FSTimeoutError")),
-    ):
-        if module in sys.modules:  # only what was imported can have been raised
-            found += [getattr(sys.modules[module], name) for name in names]
-    return tuple(found)
+    return (
+        OSError,
+        NotImplementedError,
+        *_raised("botocore.exceptions", "BotoCoreError", "ClientError"),
+        *_raised("aiohttp", "ClientError"),
+        *_raised("google.auth.exceptions", "GoogleAuthError"),
+        *_raised("azure.core.exceptions", "AzureError"),
+        *_raised("fsspec.exceptions", "BlocksizeMismatchError", "FSTimeoutError"),
+    )
 
 
-def change_time(info: Mapping[str, Any]) -> float:
-    """Return when a file changed [s since 1970], infinity where the file system does not tell."""
+def _raised(module: str, *names: str) -> tuple[type[BaseException], ...]:
+    """Return types of errors of a module; only what was imported can have been raised."""
+    return tuple(getattr(sys.modules[module], name) for name in names) if module in sys.modules else ()
+
+
+def _change_time(info: Mapping[str, Any]) -> float:
     for key in ("mtime", "LastModified", "last_modified", "modified", "created"):
         value = info.get(key)
         if isinstance(value, int | float):
@@ -93,21 +287,3 @@ def change_time(info: Mapping[str, Any]) -> float:
         if value is not None and hasattr(value, "timestamp"):
             return float(value.timestamp())
     return float("inf")
-
-
-def _move(fs: Any, temporary: str, path: str) -> None:
-    try:
-        fs.mv(temporary, path)
-    except OSError:
-        # servers that do not replace what exists (XRootD): for a moment there is no file, never half of one
-        if not fs.exists(path) or not fs.exists(temporary):
-            raise
-        fs.rm_file(path)
-        fs.mv(temporary, path)
-
-
-def _remove_quietly(fs: Any, path: str) -> None:
-    try:
-        fs.rm_file(path)
-    except OSError:
-        return  # it is a leftover with a name that listings ignore; the error that led here matters more

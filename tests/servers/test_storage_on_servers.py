@@ -1,0 +1,226 @@
+"""What `Storage` promises, on a disk, on S3 and on XRootD: files that are whole or absent."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from intccms.errors import OutputError
+from intccms.utils.storage import Storage
+
+PATTERN_SIZE = 300_000
+
+
+def python(code: str, *arguments: str) -> subprocess.Popen:
+    """Start a process that has ``storage``, unpickled, and its further arguments in ``argv``."""
+    head = "import pickle, sys; storage = pickle.loads(bytes.fromhex(sys.argv[1])); argv = sys.argv[2:]\n"
+    return subprocess.Popen([sys.executable, "-c", head + code, *arguments])
+
+
+class StorageContract:
+    """Inherited by one class per place."""
+
+    def test_what_is_put_can_be_got_listed_and_removed(self, storage):
+        storage.put("tt/file_0/part_0.parquet", b"abc")
+        storage.put("tt/file_1/part_2.parquet", b"12345")
+        storage.put("data/manifest.json", b"")
+        assert storage.get("tt/file_0/part_0.parquet") == b"abc"
+        assert storage.get("data/manifest.json") == b""
+        assert storage.size("tt/file_1/part_2.parquet") == 5
+        tt = {"tt/file_0/part_0.parquet": 3, "tt/file_1/part_2.parquet": 5}
+        assert storage.sizes("tt") == tt
+        assert storage.sizes("tt/file_1") == {"tt/file_1/part_2.parquet": 5}
+        assert storage.sizes() == {**tt, "data/manifest.json": 0}
+        storage.delete(["tt/file_0/part_0.parquet", "tt/file_9/part_9.parquet"])
+        assert storage.sizes("tt") == {"tt/file_1/part_2.parquet": 5}
+        assert storage.size("tt/file_0/part_0.parquet") is None
+
+    def test_putting_again_replaces_what_was_read_before(self, storage):
+        for content in (b"first", b"a longer one", b"x"):
+            storage.put("tt/a", content)
+            assert storage.get("tt/a") == content
+            assert storage.size("tt/a") == len(content)
+        assert storage.sizes() == {"tt/a": 1}
+
+    def test_what_is_absent_is_told_apart(self, storage, tmp_path):
+        storage.put("b", b"")
+        assert storage.size("tt/a") is None
+        assert storage.sizes("tt") == {}
+        assert storage.stale_temporaries(-60) == []
+        with pytest.raises(FileNotFoundError, match=r"tt/a does not exist"):
+            storage.get("tt/a")
+        with pytest.raises(FileNotFoundError, match=r"tt/a does not exist"):
+            storage.download("tt/a", tmp_path / "copy")
+        storage.delete(["tt/a"])
+
+    def test_an_absent_folder_holds_nothing(self, storage):
+        assert storage.sizes() == storage.sizes("tt") == {}
+
+    def test_large_files_come_back_the_same(self, storage, tmp_path):
+        content = os.urandom(2**20) * 21 + b"end"  # more than one request for every protocol
+        with storage.staged("tt/large") as path:
+            path.write_bytes(content)
+        assert storage.size("tt/large") == len(content)
+        assert storage.get("tt/large") == content
+        storage.download("tt/large", tmp_path / "copy")
+        assert (tmp_path / "copy").read_bytes() == content
+
+    def test_a_block_that_fails_leaves_what_was_there(self, storage):
+        storage.put("tt/a", b"old")
+
+        def write():
+            with storage.staged("tt/a") as temporary:
+                temporary.write_bytes(b"half")
+                message = "in the middle"
+                raise RuntimeError(message)
+
+        with pytest.raises(RuntimeError, match="in the middle"):
+            write()
+        assert storage.get("tt/a") == b"old"
+        assert storage.sizes() == {"tt/a": 3}
+        assert storage.stale_temporaries(-60) == []
+
+    def test_writers_of_the_same_name_are_never_mixed(self, storage):
+        """Three processes write files of one repeated byte each; whoever reads sees one of them, and all of it."""
+        code = f"""
+for _ in range(10):
+    storage.put("tt/a", argv[0].encode() * {PATTERN_SIZE})
+"""
+        storage.put("tt/a", b"z" * PATTERN_SIZE)
+        packed = pickle.dumps(storage).hex()
+        writers = [python(code, packed, letter) for letter in "abc"]
+        seen = set()
+        while any(writer.poll() is None for writer in writers):
+            content = storage.get("tt/a")
+            assert content == content[:1] * PATTERN_SIZE
+            seen.add(content[:1])
+        assert [writer.returncode for writer in writers] == [0] * 3
+        assert len(seen) > 1
+        assert storage.sizes() == {"tt/a": PATTERN_SIZE}
+
+    def test_five_hundred_files_are_listed_quickly(self, storage):
+        expected = {f"tt/file_{i % 5}/part_{i}.parquet": i for i in range(500)}
+        with ThreadPoolExecutor(4) as threads:
+            list(threads.map(lambda item: storage.put(item[0], bytes(item[1])), expected.items()))
+        start = time.perf_counter()
+        assert storage.sizes("tt") == expected
+        assert time.perf_counter() - start < 1  # 0.01 s (disk, XRootD) and 0.1 s (S3) on two cores
+
+
+class RemoteContract(StorageContract):
+    """What needs a proxy before the server as ``slow``, with its storage as ``behind``."""
+
+    def test_a_writer_that_is_killed_leaves_nothing_under_the_name(self, storage, behind, slow):
+        packed = pickle.dumps(behind).hex()
+        slow.hang(after=3_000_000)
+        writer = python("storage.put('tt/a', bytes(20_000_000))", packed)
+        end = time.monotonic() + 30
+        while slow.passed < 3_000_000 and time.monotonic() < end:
+            time.sleep(0.02)
+        writer.send_signal(signal.SIGKILL)
+        assert writer.wait() == -signal.SIGKILL
+        slow.go_on()
+        assert storage.size("tt/a") is None
+        assert storage.sizes() == {}
+        # a temporary, if the server keeps it, is found and can be removed
+        storage.delete(storage.stale_temporaries(-60))
+        assert storage.stale_temporaries(-60) == []
+
+    def test_a_server_far_away_costs_few_round_trips(self, behind, slow):
+        behind.put("tt/a", b"abc")
+        slow.delay(0.02, 0.02)
+        start = time.perf_counter()
+        assert behind.get("tt/a") == b"abc"
+        assert behind.size("tt/a") == 3
+        assert behind.sizes("tt") == {"tt/a": 3}
+        assert time.perf_counter() - start < 0.04 * 10
+        start = time.perf_counter()
+        behind.put("tt/b", b"abc")
+        assert time.perf_counter() - start < 0.04 * 8
+
+
+class TestLocal(StorageContract):
+    @pytest.fixture
+    def storage(self, tmp_path):
+        return Storage(str(tmp_path / "skims"))
+
+    def test_a_writer_that_is_killed_leaves_nothing_under_the_name(self, storage):
+        code = """
+import os, signal
+with storage.staged("tt/a") as temporary:
+    temporary.write_bytes(b"half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+        assert python(code, pickle.dumps(storage).hex()).wait() == -signal.SIGKILL
+        assert storage.size("tt/a") is None
+        assert storage.sizes() == {}
+        assert len(storage.stale_temporaries(-60)) == 1
+
+
+class TestS3(RemoteContract):
+    @pytest.fixture
+    def storage(self, s3_server, new_name):
+        return Storage(f"s3://bucket/{new_name}", s3_server.options())
+
+    @pytest.fixture
+    def slow(self, s3_server, delay_proxy):
+        return delay_proxy(s3_server.port)
+
+    @pytest.fixture
+    def behind(self, s3_server, slow, new_name):
+        return Storage(f"s3://bucket/{new_name}", s3_server.options(port=slow.port))
+
+
+class TestXRootD(RemoteContract):
+    @pytest.fixture
+    def storage(self, xrootd_server, new_name):
+        return Storage(f"{xrootd_server.url}/{new_name}")
+
+    @pytest.fixture
+    def slow(self, xrootd_server, delay_proxy):
+        return delay_proxy(xrootd_server.port)
+
+    @pytest.fixture
+    def behind(self, slow, new_name):
+        return Storage(f"root://127.0.0.1:{slow.port}//store/{new_name}")
+
+    def test_a_server_that_does_not_replace_gets_the_old_file_removed_first(self, storage, monkeypatch):
+        from intccms.utils.xrootd import XRootDFiles
+
+        ask, refused = XRootDFiles._ask, []
+
+        def refusing(self, method, *arguments, deadline):
+            if method == "mv" and not refused:
+                refused.append(arguments)
+                raise FileExistsError
+            return ask(self, method, *arguments, deadline=deadline)
+
+        storage.put("tt/a", b"old")
+        monkeypatch.setattr(XRootDFiles, "_ask", refusing)
+        storage.put("tt/a", b"new")
+        assert len(refused) == 1
+        assert storage.get("tt/a") == b"new"
+
+    def test_options_are_refused_and_not_ignored(self, xrootd_server):
+        from intccms.errors import ConfigError
+
+        with pytest.raises(
+            ConfigError, match=r"have storage_options \['timeout'\], but those of XRootD take none"
+        ):
+            Storage(xrootd_server.url, {"timeout": 5}).put("a", b"")
+
+    def test_a_path_that_is_not_exported_is_refused_at_once(self, xrootd_server):
+        storage = Storage(f"root://127.0.0.1:{xrootd_server.port}//elsewhere")
+        start = time.perf_counter()
+        with pytest.raises(
+            OutputError, match=r"cannot write .*//elsewhere/a: .*disallowed.* Check the credentials"
+        ):
+            storage.put("a", b"")
+        assert time.perf_counter() - start < 2
