@@ -97,7 +97,7 @@ def test_a_server_that_hangs_is_an_error_in_a_bounded_time(xrootd_server, url, s
         tree["x"].array()
     with pytest.raises(OSError, match="Operation expired"):
         open_root(url)
-    assert time.perf_counter() - start < 2 * 3 + 2
+    assert time.perf_counter() - start < 2 * 3 + 5
     xrootd_server.go_on()
     # at once, though fsspec-xrootd would give the broken handle for half a minute
     assert open_root(url)["second"].num_entries == 20_000
@@ -109,9 +109,9 @@ def test_a_server_that_is_killed_is_an_error_in_a_bounded_time_and_comes_back(xr
     start = time.perf_counter()
     with pytest.raises(OSError, match="Operation expired|Connection error"):
         open_root(url)
-    assert time.perf_counter() - start < 5
+    assert time.perf_counter() - start < 8
     xrootd_server.restart()
-    while time.perf_counter() - start < 15:
+    while time.perf_counter() - start < 25:
         try:
             assert open_root(url)["second"].num_entries == 20_000
             break
@@ -140,4 +140,4 @@ input()
     start = time.perf_counter()
     process.communicate(b"\n", timeout=60)
     assert process.returncode == 0
-    assert time.perf_counter() - start < 10
+    assert time.perf_counter() - start < 20
