@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
 __all__ = [
-    "UNREADABLE",
     "EventSource",
     "event_source",
     "first_replica",
