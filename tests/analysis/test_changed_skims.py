@@ -128,6 +128,20 @@ def test_another_code_of_the_same_function_is_said_to_be_that(analysis):
         analysis.run(ON_SKIMS)
 
 
+def test_other_credentials_are_no_other_skim_and_are_written_nowhere(analysis):
+    skimming = analysis.config["preprocess"]["skimming"]
+    for number, switches in enumerate((SKIM_ONLY, SKIM_ONLY, ON_SKIMS)):
+        options = {"storage_options": {"key": f"marked-{number}", "secret": f"hidden-{number}"}}
+        skimming["output"] = {"to_kwargs": options, "from_kwargs": options}
+        result, calls = analysis.run(switches)
+        assert result.report.complete
+        assert calls == (sum(CHUNKS.values()) if number == 0 else 0)
+    for path in analysis.folder.rglob("*"):
+        if path.is_file():
+            content = path.read_bytes()
+            assert not [word for word in (b"marked-", b"hidden-") if word in content], path
+
+
 def raising_skim(met, events, *, calls, number):
     note(calls, events)
     if number in events:

@@ -35,7 +35,11 @@ def described(config: Config) -> dict[str, Any]:
     """
     paths = tuple(path for paths in _FIELDS.values() for path in paths)
     flat = _flat(config.to_json()["preprocess"])
-    return {path: value for path, value in flat if any(_is_below(path, one) for one in paths)}
+    return {
+        path: value
+        for path, value in flat
+        if any(_is_below(path, one) for one in paths) and ".storage_options" not in path
+    }
 
 
 def differences_from(manifest: Manifest, contract: Mapping[str, str], config: Config) -> list[str]:

@@ -14,6 +14,7 @@ from intccms.analysis.progress import show_progress
 from intccms.analysis.scheduling import run_each
 from intccms.analysis.skims import SkimIO
 from intccms.errors import ConfigError, OutputError
+from intccms.schema.secrets import masked_text
 from intccms.skimming.flat import packed_columns
 from intccms.skimming.formats import format_named
 from intccms.skimming.manifest import Manifest
@@ -80,7 +81,7 @@ def pack_skims(config: Config, executor: Executor, *, events: int, show: bool = 
         if (one := Manifest.load(storage, dataset.name)) is not None
     ]
     if not manifests:
-        message = f"there is no skim in {skim_folder(config)}. Write one first, with general.save_skimmed_output=True."
+        message = f"there is no skim in {masked_text(skim_folder(config))}. Write one first, with general.save_skimmed_output=True."
         raise ConfigError(message)
     before = [_files_of(one) for one in manifests]
     packs = [pack for manifest in manifests for pack in _packs(manifest, config, events)]

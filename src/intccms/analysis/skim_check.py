@@ -21,6 +21,7 @@ from intccms.analysis.skims import SkimIO
 from intccms.datasets import DatasetManager, open_source
 from intccms.errors import FunctorError, InputFileError, IntccmsError
 from intccms.schema import ObjVar
+from intccms.schema.secrets import masked_text
 from intccms.schema.selection import Channel, Observable
 from intccms.skimming import ColumnPlan, skim_folder
 
@@ -146,7 +147,7 @@ def check_skims(
     with show_progress("skim check", events, "events", show=show) as advance:
         for done in run_each(executor, _Check(config), slices):
             if isinstance(done, Lost):
-                found[done.item.chunk.dataset].unread.append(f"{done.item.place}: {done.reason}")
+                found[done.item.chunk.dataset].unread.append(masked_text(f"{done.item.place}: {done.reason}"))
                 advance(done.item.stop - done.item.start, failures=1)
                 continue
             part, error = done
@@ -170,7 +171,11 @@ class _Slice:
 
 
 def _unreadable(plan: DatasetPlan) -> list[str]:
-    return [f"{record.name}: {record.error}" for record in plan.metadata.files if record.error is not None]
+    return [
+        masked_text(f"{record.name}: {record.error}")
+        for record in plan.metadata.files
+        if record.error is not None
+    ]
 
 
 def _sample(config: Config, plan: DatasetPlan, fraction: float, seed: int) -> list[_Slice]:
@@ -206,7 +211,7 @@ class _Check:
             with np.errstate(all="ignore"):
                 return self._checked(item), ""
         except IntccmsError as exc:
-            return DatasetCheck(item.chunk.dataset), f"{item.place}: {exc}"
+            return DatasetCheck(item.chunk.dataset), masked_text(f"{item.place}: {exc}")
 
     def _checked(self, item: _Slice) -> DatasetCheck:
         chunk = item.chunk
@@ -229,16 +234,17 @@ class _Check:
             numbered.metadata.update(plain.metadata)
             return numbered
 
-        kept = self._in_part(chunk, source.arrays, item) if chunk.part is not None else None
-        passed, is_mask = self._passed(events(), size)
+        kept = None if chunk.part is None else self._in_part(chunk, source.arrays, item)
+        if kept is None:
+            kept, _ = self._passed(events(), size)
         try:
             sums = self._selecting(size).sums(events())
         except FunctorError as exc:
-            if is_mask:
+            if self._passed(events(), size)[1]:
                 raise
             message = f"the skim function makes columns that the selections need, so these cannot do without it: {exc}"
             raise FunctorError(message) from exc
-        return _compared(item, passed if kept is None else kept, sums, size)
+        return _compared(item, kept, sums, size)
 
     @cached_property
     def _plan(self) -> ColumnPlan:

@@ -11,6 +11,9 @@ __all__ = ["masked", "masked_text"]
 _NAME = r"[\w.-]*(?:secret|token|passw|credential|api_?key|access_key)[\w.-]*"
 
 
+_OPTIONS = "storage_options"
+
+
 def masked_text(text: str) -> str:
     """Return a text with ``***`` for values of names such as ``token``, and for passwords in URLs.
 
@@ -26,7 +29,12 @@ def masked_text(text: str) -> str:
 
 
 def masked(data: Any, name: str = "") -> Any:
-    """Return JSON data with ``***`` in the place of values whose key is named like a credential."""
+    """Return JSON data with ``***`` in the place of values whose key is named like a credential.
+
+    Options of file systems are hidden altogether: their names (``key``) tell too little.
+    """
+    if name == _OPTIONS:
+        return _hidden(data)
     if isinstance(data, Mapping):
         return {key: masked(value, str(key)) for key, value in data.items()}
     if isinstance(data, list | tuple):
@@ -34,3 +42,11 @@ def masked(data: Any, name: str = "") -> Any:
     if isinstance(data, str):
         return "***" if re.fullmatch(f"(?i){_NAME}", name) else masked_text(data)
     return data
+
+
+def _hidden(data: Any) -> Any:
+    if isinstance(data, Mapping):
+        return {key: _hidden(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_hidden(value) for value in data]
+    return "***" if isinstance(data, str) else data

@@ -149,11 +149,13 @@ class Units:
     def contract(self, dataset: Dataset) -> dict[str, str]:
         """Return what decides which events a skim holds, and which columns of theirs, apart from versions."""
         output = self._config.preprocess.skimming.output
+        # where it lies and who may write there decide nothing
+        written = {key: value for key, value in output.to_kwargs.items() if key != "storage_options"}
         with noting(self.files):
             return {
                 **self._of_dataset(dataset),
                 "format": output.format,
-                "to_kwargs": digest(output.to_kwargs, where="preprocess.skimming.output.to_kwargs"),
+                "to_kwargs": digest(written, where="preprocess.skimming.output.to_kwargs"),
             }
 
     def _of_dataset(self, dataset: Dataset) -> dict[str, str]:

@@ -157,7 +157,8 @@ def _notes_on_content(metadata: DatasetMetadata, fold: DatasetFold) -> list[str]
             f"{name}: {', '.join(absent)} absent from its files or some of them, and counted as False there"
         )
     notes += [
-        f"{name}: {count} chunk{'s' if count > 1 else ''} could not be read from {url} and came from another replica ({reason})"
+        f"{name}: {count} chunk{'s' if count > 1 else ''} could not be read from "
+        f"{masked_text(url)} and came from another replica ({masked_text(reason)})"
         for url, (count, reason) in fold.passed_over.items()
     ]
     return notes
