@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sysconfig
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -27,6 +28,13 @@ def clean_imports(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     yield
     for name in set(sys.modules) - set(modules):
-        if name.partition(".")[0] != "intccms":  # other tests hold on to its functions
+        # libraries stay: imported once more, matplotlib and others are at odds with what other tests hold of them
+        if name.partition(".")[0] != "intccms" and not _is_library(modules=sys.modules, name=name):
             del sys.modules[name]
     sys.path[:] = path
+
+
+def _is_library(modules: dict[str, Any], name: str) -> bool:
+    """Tell whether a module is not a file of a user: installed, of Python itself, or built in."""
+    file = getattr(modules[name], "__file__", None)
+    return file is None or file.startswith(tuple(sysconfig.get_paths().values()))
