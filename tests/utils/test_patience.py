@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import errno
+import os
+import subprocess
+import sys
 import time
 
 import aiohttp
@@ -101,3 +104,25 @@ def test_progress_renews_a_deadline_only_beyond_what_was_reached_before():
 
 def test_uploads_have_time_for_their_size():
     assert 11.9 < Deadline(2, size=10_000_000).left <= 12  # 1 MB/s
+
+
+def printed_patience(value):
+    code = "from intccms.utils.patience import PATIENCE; print(PATIENCE)"
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "INTCCMS_PATIENCE": value},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(("value", "expected"), [("", "30.0"), ("7", "7.0"), ("1.5", "1.5")])
+def test_the_user_chooses_the_patience(value, expected):
+    assert printed_patience(value).stdout.strip() == expected
+
+
+@pytest.mark.parametrize("value", ["soon", "0", "-3", "nan", "inf"])
+def test_a_patience_that_is_none_is_refused(value):
+    errors = printed_patience(value).stderr
+    assert f"INTCCMS_PATIENCE is '{value}', expected a number of seconds, at least 1" in errors

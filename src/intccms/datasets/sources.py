@@ -7,6 +7,7 @@ Replicas are tried in turn. A worker keeps the files it opened last, so that the
 from __future__ import annotations
 
 import hashlib
+import math
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, replace
@@ -170,7 +171,7 @@ def open_root(url: str, **options: Any) -> Any:
     if not is_xrootd(url):
         return uproot.open({url: None}, **options)
     set_limits()
-    timeout = options.setdefault("timeout", int(PATIENCE))
+    timeout = options.setdefault("timeout", math.ceil(PATIENCE))
     try:
         return uproot.open({url: None}, **options)
     except OSError:

@@ -3,12 +3,31 @@
 from __future__ import annotations
 
 import math
+import os
 import time
+
+from intccms.errors import ConfigError
 
 __all__ = ["PATIENCE", "Deadline"]
 
-PATIENCE = 30.0
-"""Time [s] after which a server that does not answer, or fails again and again, counts as failed."""
+
+def _chosen_patience() -> float:
+    text = os.environ.get("INTCCMS_PATIENCE") or "30"
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 1 <= seconds < math.inf:
+        message = f"the environment variable INTCCMS_PATIENCE is {text!r}, expected a number of seconds, at least 1."
+        raise ConfigError(message)
+    return seconds
+
+
+PATIENCE = _chosen_patience()
+"""Time [s] after which a server that does not answer, or fails again and again, counts as failed.
+
+The variable is read when a process starts, so workers elsewhere need it in their own environment.
+"""
 
 _SLOWEST = 1e6
 """Rate [bytes/s] of the slowest upload that is waited for."""

@@ -8,6 +8,7 @@ whole file.
 from __future__ import annotations
 
 import errno
+import math
 import os
 import sys
 from contextlib import suppress
@@ -28,8 +29,8 @@ _LIMITS = {
     "CONNECTIONWINDOW": 5,
     "CONNECTIONRETRY": 2,
     "STREAMERRORWINDOW": 5,
-    "REQUESTTIMEOUT": int(PATIENCE),
-    "STREAMTIMEOUT": int(PATIENCE),
+    "REQUESTTIMEOUT": math.ceil(PATIENCE),
+    "STREAMTIMEOUT": math.ceil(PATIENCE),
     "TIMEOUTRESOLUTION": 1,
 }
 """Seconds, and a number of attempts. XRootD's own values wait 480 s for a closed port and for ever for a server
