@@ -15,7 +15,8 @@
     |-- FunctorError (RuntimeError)           a user function returned something that cannot be used
     |-- OutputError (OSError)                 our own output cannot be written or read
     |-- LockedError (RuntimeError)            another process works in the same run directory
-    `-- FacilityError (RuntimeError)          workers cannot be had or do not fit
+    |-- FacilityError (RuntimeError)          workers cannot be had or do not fit
+    `-- StoppedError (RuntimeError)           the user wanted to stop; what ran was finished and saved
 
 Errors of users' making say what was wrong, with the value and the place, what was expected and what to do;
 the command line prints them without a traceback.
@@ -38,6 +39,7 @@ __all__ = [
     "PayloadError",
     "PayloadFileError",
     "ReplacedFileError",
+    "StoppedError",
 ]
 
 
@@ -102,3 +104,7 @@ class LockedError(IntccmsError, RuntimeError):
 
 class FacilityError(IntccmsError, RuntimeError):
     """Workers cannot be had, or do not fit the client."""
+
+
+class StoppedError(IntccmsError, RuntimeError):
+    """The user wanted to stop; what ran was finished and saved."""

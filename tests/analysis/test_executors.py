@@ -44,6 +44,10 @@ def leave_a_trace_and_die(folder: Path) -> None:
     os._exit(9)
 
 
+def kill_myself(number: int) -> None:
+    os.kill(os.getpid(), number)
+
+
 def is_running(pid: int) -> bool:
     return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
@@ -122,7 +126,7 @@ class TestFutures(ExecutorContract, SurvivesDeaths):
         pids = set(executor.map(process_id, range(8)))
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
-        while not all(pool._broken for pool in executor._idle):  # told by a thread of each pool
+        while not all(worker.pool._broken for worker in executor._idle):  # told by a thread of each pool
             time.sleep(0.01)
         after = list(executor.map(process_id, range(8)))
         assert all(isinstance(one, int) for one in after)
@@ -132,9 +136,14 @@ class TestFutures(ExecutorContract, SurvivesDeaths):
         with caplog.at_level(logging.WARNING, logger="intccms"):
             (lost,) = executor.map(leave_a_trace_and_die, [tmp_path])
         assert len(list(tmp_path.iterdir())) == 1
-        assert (lost.item, lost.deaths) == (tmp_path, 1)
-        assert lost.reason == "its worker process died (out of memory, or a crash in compiled code)"
+        assert (lost.item, lost.deaths, lost.memory) == (tmp_path, 1, False)
+        assert lost.reason == "its worker process died (exit status 9)"
         assert "a worker process died" in caplog.text
+
+    def test_one_that_is_killed_may_have_been_short_of_memory(self, executor):
+        (lost,) = executor.map(kill_myself, [signal.SIGKILL])
+        assert lost.memory
+        assert lost.reason == "its worker process died (killed, as the system does when memory is short)"
 
     def test_deaths_beside_other_tasks_cost_only_the_killer(self, executor):
         results = list(executor.map(die_on_three, range(8)))

@@ -58,9 +58,9 @@ def test_the_ledger_can_be_anywhere(place, toys, tmp_path, run_quietly, contents
 class Blind(Iterative):
     """Workers that see another file system under the same name, as those of another machine do."""
 
-    def map(self, function, items, *, width=None):
+    def map(self, function, items, **options):
         task = replace(function, place=Place(Storage("memory://nowhere"), "no such token"))
-        return super().map(task, items, width=width)
+        return super().map(task, items, **options)
 
 
 def test_the_client_commits_what_workers_cannot(toys, tmp_path, monkeypatch, contents, reference):

@@ -7,15 +7,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import awkward as ak
-
 from intccms.analysis.executors import Lost
 from intccms.analysis.progress import show_progress
 from intccms.analysis.scheduling import run_each
 from intccms.analysis.skims import SkimIO
 from intccms.errors import ConfigError, OutputError
 from intccms.schema.secrets import masked_text
-from intccms.skimming.flat import packed_columns
+from intccms.skimming.flat import concatenated, packed_columns
 from intccms.skimming.formats import format_named
 from intccms.skimming.manifest import Manifest
 from intccms.skimming.part_files import PartFile, write_part
@@ -204,7 +202,7 @@ class _Write:
             return pack, None
         form = format_named(self._output.format)
         runs = [packed_columns(source.runs) for source in sources if source.runs is not None]
-        together = _concatenated(runs) if form.keeps_runs and runs else None
+        together = concatenated(runs) if form.keeps_runs and runs else None
         storage, name = skim_storage(self.config), f"{pack.dataset}/{pack.path}"
         return pack, write_part(form, blocks, storage, name, self._output.to_kwargs, together)
 
@@ -215,9 +213,3 @@ class _Write:
     @property
     def _output(self) -> SkimOutput:
         return self.config.preprocess.skimming.output
-
-
-def _concatenated(blocks: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the rows of all blocks, with the columns that all of them have."""
-    names = [name for name in blocks[0] if all(name in one for one in blocks)]
-    return packed_columns({name: ak.concatenate([one[name] for one in blocks]) for name in names})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -21,13 +22,14 @@ from intccms.analysis.ledger import (
 from intccms.analysis.progress import show_progress
 from intccms.analysis.results import ChunkFailure, Receipt
 from intccms.analysis.scheduling import run_work
+from intccms.analysis.stopping import stoppable
 from intccms.analysis.tasks import ProcessChunks
 from intccms.errors import ConfigError, OutputError
 from intccms.schema.digest.files import changed_files
 from intccms.skimming.places import skim_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from intccms.analysis.executors import Executor
     from intccms.analysis.fold import DatasetFold
@@ -37,6 +39,7 @@ __all__ = ["Processing"]
 
 logger = logging.getLogger(__name__)
 
+_STOPPED = "not run: the run was stopped"
 _NOT_RUN = "not run: it was left out of this run"
 
 _TRIES = 3
@@ -76,6 +79,8 @@ class Processing:
         self._cpu_seconds: dict[str, float] = dict.fromkeys(self._plans, 0.0)
         self._open: Counter[tuple[str, int]] = Counter()
         self._tries: Counter[tuple[str, int, int]] = Counter()
+        self.stopped = False
+        """The user wanted to stop; what did not run counts as failed."""
         self._passed_over: dict[str, dict[str, tuple[int, str]]] = {name: {} for name in self._plans}
 
     def missing(self) -> Missing:
@@ -144,6 +149,9 @@ class Processing:
                 self._compute(missing, title, show=show, on_receipt=on_receipt)
                 # totals are checked against what the storage says, not against what was promised
                 missing = self.missing()
+                if self.stopped:
+                    self.give_up([ChunkFailure(work.chunk, _STOPPED, "") for work in missing.work])
+                    missing = self.missing()
                 continue
             try:
                 return {name: self._fold(plan) for name, plan in self._plans.items()}
@@ -171,8 +179,7 @@ class Processing:
         events = sum(work.chunk.entries for work in missing.work)
         try:
             with show_progress(title, events, "events", show=show) as advance:
-                task = ProcessChunks(self._config, place, skim_folder(self._config))
-                for outcome in run_work(self._executor(), task, missing.work, self._config):
+                for outcome in self._outcomes(place, missing):
                     if isinstance(outcome, ChunkFailure):
                         self.give_up([outcome])
                     else:
@@ -183,6 +190,15 @@ class Processing:
         finally:
             place.close()
             self._refuse_changed(missing)
+
+    def _outcomes(self, place: Place, missing: Missing) -> Iterator[Receipt | ChunkFailure]:
+        task, executor = ProcessChunks(self._config, place, skim_folder(self._config)), self._executor()
+        with (
+            stoppable(executor) as stop,
+            closing(run_work(executor, task, missing.work, self._config, stop=stop)) as outcomes,
+        ):
+            yield from outcomes
+            self.stopped = stop.requested
 
     def _refuse_changed(self, missing: Missing) -> None:
         """Take back what was computed while a file that it depends on was changed: nobody knows which it read."""

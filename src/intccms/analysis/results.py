@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from intccms.selection import Cutflow
@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from intccms.metadata import LumiRanges
     from intccms.skimming.parts import SkimPart
 
-__all__ = ["Chunk", "ChunkFailure", "DatasetSums", "Halt", "PartTarget", "Receipt", "Work"]
+__all__ = ["SMALLEST_PIECE", "Chunk", "ChunkFailure", "DatasetSums", "Halt", "PartTarget", "Receipt", "Work"]
+
+SMALLEST_PIECE = 500
+"""Events of a piece of a chunk; where so few do not fit into memory, fewer will not help."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,14 @@ class Work:
     """Where their result goes; None if there are none."""
     part: PartTarget | None = None
     """The skim part to write; None if there is nothing to write."""
+    pieces: int = 1
+    """In how many pieces, one after the other, because memory is short; their sum stands for the whole chunk."""
+
+    def in_more_pieces(self) -> Work | None:
+        """Return the same work in smaller pieces, None if they are small already."""
+        events = self.chunk.entries if self.chunk.part is None else self.chunk.part.kept
+        pieces = min(4 * self.pieces, events // SMALLEST_PIECE)
+        return replace(self, pieces=pieces) if pieces > self.pieces else None
 
     @property
     def names(self) -> tuple[Name, ...]:
@@ -106,8 +117,8 @@ class DatasetSums:
     """Corrections that changed nothing, because the input lacked a column of theirs."""
     lumis: LumiRanges = field(default_factory=dict)
     """Runs and lumi sections of the entries read (data)."""
-    part: SkimPart | None = None
-    """The skim part that was written."""
+    split: int = 0
+    """Chunks that were processed in pieces, because memory was short."""
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from intccms.analysis.progress import show_progress
 from intccms.analysis.run_result import RunResult
 from intccms.analysis.skimbook import SkimReader, SkimWriter
 from intccms.analysis.source import forget_replaced, left_out, source_metadata
-from intccms.errors import IntccmsError
+from intccms.errors import IntccmsError, StoppedError
 from intccms.histograms import load_output
 from intccms.metadata import DatasetMetadata, MetadataStore, wanted_sums
 from intccms.schema import Config, load_config
@@ -281,6 +281,8 @@ class AnalysisRunner:
         ------
         OutputError
             If ledger, skims or run directory cannot be written.
+        StoppedError
+            If the user pressed Ctrl-C, after what ran was finished and everything was written.
         """
         return self._pass("histogram", channels=True, only=only)
 
@@ -310,7 +312,10 @@ class AnalysisRunner:
                 if writer is not None:
                     writer.commit(processing.failures)
                     write_plan(self.config, self.directory, plans)  # without the parts that are there now
-            return self._finish(plans, folds, time.monotonic() - begin, writer)
+            result = self._finish(plans, folds, time.monotonic() - begin, writer)
+            if processing.stopped:
+                raise StoppedError(self._what_was_saved(result))
+            return result
 
     def _plans(
         self, *, write_skims: bool, channels: bool = True, before_reading: Callable[[], None] | None = None
@@ -356,6 +361,14 @@ class AnalysisRunner:
         )
         _log_outcome(self._report)
         return RunResult(output, self._report, self.directory.path)
+
+    def _what_was_saved(self, result: RunResult) -> str:
+        datasets = result.report.datasets if result.report is not None else ()
+        done, all_ = (sum(getattr(one, name) for one in datasets) for name in ("processed", "entries"))
+        return (
+            f"stopped, as you wished: {done:,} of {all_:,} events are done and saved. Histograms and report in "
+            f"{self.directory.path} hold these and are marked incomplete; the same command goes on from there."
+        )
 
     def result(self) -> RunResult:
         """Return what stands in the run directory.

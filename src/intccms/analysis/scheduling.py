@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from intccms.analysis.chunks import group_by_file
 from intccms.analysis.executors import Executor, Lost
 from intccms.analysis.results import Chunk, ChunkFailure, Halt, Receipt, Work
+from intccms.analysis.stopping import NEVER, stoppable
 from intccms.analysis.tasks import ProcessChunks, SumWeights
+from intccms.errors import StoppedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 
+    from intccms.analysis.stopping import Stop
     from intccms.analysis.tasks import Outcome
     from intccms.schema import Config
 
 __all__ = ["run_each", "run_work"]
+
+logger = logging.getLogger(__name__)
+
+_STOPPED = "stopped, as you wished: what ran was finished and saved, and the same command goes on from there."
 
 _FEW = 32
 """Chunks that may run one at a time to find out which of them kills workers."""
@@ -27,13 +36,13 @@ _DEATHS = 3
 
 
 def run_work(
-    executor: Executor, task: ProcessChunks, work: Sequence[Work], config: Config
-) -> Iterator[Receipt | ChunkFailure]:
-    """Yield the outcome of every chunk, in any order.
+    executor: Executor, task: ProcessChunks, work: Sequence[Work], config: Config, *, stop: Stop = NEVER
+) -> Generator[Receipt | ChunkFailure]:
+    """Yield the outcome of every chunk, in any order; after a requested stop, of those that ran.
 
     A worker's death takes along its group of chunks, and on Dask also what stood in line there. Each of them runs
     again for itself (unless it was committed before), and if they are few, with nothing beside it: a chunk that
-    kills workers costs only itself.
+    kills workers costs only itself. If memory may be the reason, such a chunk runs in smaller and smaller pieces.
 
     Raises
     ------
@@ -46,49 +55,68 @@ def run_work(
     """
     deaths: Counter[str] = Counter()
     again: list[Work] = []
-    for outcomes in executor.map(task, group_by_file(work, executor.workers)):
-        if isinstance(outcomes, Lost):
-            deaths.update({one.chunk.label: outcomes.deaths for one in outcomes.item})
-            again += outcomes.item
-        else:
-            yield from _unless_halted(outcomes)
+    with closing(executor.map(task, group_by_file(work, executor.workers), stop=stop)) as results:
+        for outcomes in results:
+            if isinstance(outcomes, Lost):
+                deaths.update({one.chunk.label: outcomes.deaths for one in outcomes.item})
+                again += outcomes.item
+            else:
+                yield from _unless_halted(outcomes)
     given_up: dict[Chunk, str] = {}
     alone = len(again) <= _FEW
-    while again:
+    while again and not stop.requested:
         waiting, again = again, []
-        for outcomes in executor.map(task, [[one] for one in waiting], width=1 if alone else None):
-            if not isinstance(outcomes, Lost):
-                yield from _unless_halted(outcomes)
-                continue
-            (one,) = outcomes.item
-            deaths[one.chunk.label] += outcomes.deaths
-            # a death beside others may be another's fault
-            if alone and deaths[one.chunk.label] >= _DEATHS:
-                given_up[one.chunk] = outcomes.reason
-            else:
-                again.append(one)
+        items = [[one] for one in waiting]
+        with closing(executor.map(task, items, width=1 if alone else None, stop=stop)) as results:
+            for outcomes in results:
+                if not isinstance(outcomes, Lost):
+                    yield from _unless_halted(outcomes)
+                    continue
+                (one,) = outcomes.item
+                deaths[one.chunk.label] += outcomes.deaths
+                # a death beside others may be another's fault
+                smaller = one.in_more_pieces() if alone and outcomes.memory else None
+                if smaller is not None:
+                    logger.warning(
+                        "a worker died of %s; it runs again in %d pieces", one.chunk, smaller.pieces
+                    )
+                    again.append(smaller)
+                elif alone and deaths[one.chunk.label] >= _DEATHS:
+                    given_up[one.chunk] = outcomes.reason
+                else:
+                    again.append(one)
         alone = True
     if given_up:
         yield from _failures(executor, config, given_up)
 
 
 def run_each(executor: Executor, function: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:
-    """Yield ``function(item)`` for all items, in any order; `Lost` for one of which three workers died."""
+    """Yield ``function(item)`` for all items, in any order; `Lost` for one of which three workers died.
+
+    Raises
+    ------
+    StoppedError
+        If the user wants to stop, after what ran was yielded.
+    """
     deaths = dict.fromkeys(range(len(items)), 0)
     waiting, width = list(deaths), None
-    while waiting:
-        numbered, waiting = [(index, items[index]) for index in waiting], []
-        for outcome in executor.map(_Numbered(function), numbered, width=width):
-            if not isinstance(outcome, Lost):
-                yield outcome
-                continue
-            index, item = outcome.item
-            deaths[index] += outcome.deaths
-            if width == 1 and deaths[index] >= _DEATHS:
-                yield Lost(item, outcome.reason, deaths[index])
-            else:
-                waiting.append(index)
-        width = 1
+    with stoppable(executor) as stop:
+        while waiting and not stop.requested:
+            numbered, waiting = [(index, items[index]) for index in waiting], []
+            with closing(executor.map(_Numbered(function), numbered, width=width, stop=stop)) as results:
+                for outcome in results:
+                    if not isinstance(outcome, Lost):
+                        yield outcome
+                        continue
+                    index, item = outcome.item
+                    deaths[index] += outcome.deaths
+                    if width == 1 and deaths[index] >= _DEATHS:
+                        yield Lost(item, outcome.reason, deaths[index])
+                    else:
+                        waiting.append(index)
+            width = 1
+        if stop.requested:
+            raise StoppedError(_STOPPED)
 
 
 @dataclass(frozen=True)

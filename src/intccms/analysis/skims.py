@@ -2,30 +2,50 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import operator
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from intccms.metadata.lumis import union
 from intccms.skimming.cache import cache_folder
-from intccms.skimming.flat import flat_columns, made_columns, packed_columns
+from intccms.skimming.flat import concatenated, flat_columns, made_columns, packed_columns
 from intccms.skimming.formats import format_named
 from intccms.skimming.part_files import PartFile, read_part, write_part
 from intccms.skimming.parts import SkimPart
 from intccms.skimming.places import skim_storage
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from intccms.analysis.columns import Columns
     from intccms.analysis.results import Chunk, DatasetSums, PartTarget
     from intccms.datasets import EventSource
+    from intccms.metadata import LumiRanges
     from intccms.schema import Config
     from intccms.schema.preprocess import SkimOutput
+    from intccms.selection import Cutflow
     from intccms.skimming.columns import BranchList
     from intccms.skimming.formats import PartFormat
     from intccms.utils.storage import Storage
 
-__all__ = ["SkimIO", "part_from_bytes", "part_to_bytes"]
+__all__ = ["PartPiece", "SkimIO", "part_from_bytes", "part_to_bytes"]
+
+
+class PartPiece(NamedTuple):
+    """What a skim keeps of some entries of a chunk."""
+
+    columns: dict[str, Any]
+    """Flat columns of the events left."""
+    kept: int
+    """Number of those events."""
+    sumw: float
+    """Sum of generator weights of the entries before any cut."""
+    steps: Cutflow
+    """Up to and including the skim."""
+    lumis: LumiRanges
+    """Run and lumi-section content of the entries (data)."""
 
 
 class SkimIO:
@@ -43,56 +63,82 @@ class SkimIO:
         self._config = config
         self._folder = folder
 
-    def write(
+    def piece(
         self,
         columns: Columns,
         source: EventSource,
         branches: BranchList,
-        chunk: Chunk,
-        target: PartTarget,
+        entries: tuple[int, int],
         sums: DatasetSums,
-    ) -> SkimPart:
-        """Write the events that a skim left, and return what there is to know of them.
+    ) -> PartPiece:
+        """Return what is to be written of some entries of a chunk.
 
         Parameters
         ----------
         columns
-            The events.
+            The events that the skim left of them.
         source, branches
             Where they come from, and the branches to write.
-        chunk, target
-            The chunk that they are of, and the part that they become.
+        entries
+            First entry, and the entry after the last one.
         sums
-            What is known of the chunk so far: entries, weights and cutflow up to the skim.
+            What is known of the entries so far: number, weights and cutflow up to the skim.
+
+        Raises
+        ------
+        ConfigError, FunctorError
+            If a column cannot be written.
+        """
+        flat = _flat(columns, source, branches, entries)
+        return PartPiece(flat, len(columns), sums.sumw, sums.common, sums.lumis)
+
+    def write(
+        self,
+        pieces: Sequence[PartPiece],
+        source: EventSource,
+        branches: BranchList,
+        chunk: Chunk,
+        target: PartTarget,
+    ) -> SkimPart:
+        """Write the part of a chunk, and return what there is to know of it.
+
+        Parameters
+        ----------
+        pieces
+            Of all its entries, in order.
+        source, branches
+            As for `piece`.
+        chunk, target
+            The chunk, and the part that it becomes.
 
         Raises
         ------
         OutputError
             If the part cannot be written.
-        ConfigError, FunctorError
-            If a column cannot be written.
         """
         path, file = None, PartFile(0, "", 0)
         made: tuple[str, ...] = ()
+        kept = sum(piece.kept for piece in pieces)
         runs = _runs(source, chunk) if self._format.keeps_runs else None
-        if len(columns) or _has_rows(runs):
+        if kept or _has_rows(runs):
             name, options = f"{chunk.dataset}/{target.path}", self._output.to_kwargs
-            flat = _flat(columns, source, branches, chunk)
+            flat = concatenated([piece.columns for piece in pieces])
             file = write_part(self._format, [flat], self._to, name, options, runs)
             path, made = target.path, tuple(sorted(set(flat) - source.branches))
+        steps = functools.reduce(operator.add, [piece.steps for piece in pieces]).steps
         return SkimPart(
             start=chunk.start,
             stop=chunk.stop,
-            kept=len(columns),
-            sumw=sums.sumw,
-            steps=tuple((name, *left) for name, left in sums.common.steps.items()),
+            kept=kept,
+            sumw=sum(piece.sumw for piece in pieces),
+            steps=tuple((name, *left) for name, left in steps.items()),
             path=path,
             size=file.size,
             checksum=file.checksum,
             changed=file.changed,
             absent_triggers=branches.absent_triggers,
             made=made,
-            lumis=sums.lumis,
+            lumis=union(piece.lumis for piece in pieces),
         )
 
     def read(self, dataset: str, part: SkimPart) -> EventSource:
@@ -131,15 +177,17 @@ class SkimIO:
         return skim_storage(self._config, self._folder, reading=True)
 
 
-def _flat(columns: Columns, source: EventSource, branches: BranchList, chunk: Chunk) -> dict[str, Any]:
+def _flat(
+    columns: Columns, source: EventSource, branches: BranchList, entries: tuple[int, int]
+) -> dict[str, Any]:
     names = branches.names & source.branches
 
     def selected(wanted: Collection[str]) -> dict[str, Any]:
-        arrays = source.arrays(wanted, chunk.start, chunk.stop)
+        arrays = source.arrays(wanted, *entries)
         return {name: values[columns.positions] for name, values in arrays.items()}
 
     def types(wanted: Collection[str]) -> dict[str, Any]:
-        return source.arrays(wanted, chunk.start, chunk.start)
+        return source.arrays(wanted, entries[0], entries[0])
 
     if columns.positions is None:
         return made_columns(columns.events, names, types)

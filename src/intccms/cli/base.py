@@ -11,18 +11,28 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from intccms import __version__
-from intccms.errors import IntccmsError
+from intccms.errors import IntccmsError, StoppedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-__all__ = ["CONFIG_HELP", "EXIT_ERROR", "EXIT_INCOMPLETE", "config_arguments", "main", "without_traceback"]
+__all__ = [
+    "CONFIG_HELP",
+    "EXIT_ERROR",
+    "EXIT_INCOMPLETE",
+    "EXIT_STOPPED",
+    "config_arguments",
+    "main",
+    "without_traceback",
+]
 
 EXIT_INCOMPLETE = 1
 """The run ended, but part of the input was not processed."""
 EXIT_ERROR = 2
 """The run stopped: the configuration is wrong, or input or output cannot be used."""
+EXIT_STOPPED = 130
+"""The user stopped it, by Ctrl-C."""
 
 CONFIG_HELP = "CONFIG is a module, a Python file or package folder that exposes `config`, or `demo`."
 
@@ -66,6 +76,9 @@ def without_traceback[**P, R](command: Callable[P, R]) -> Callable[P, R]:
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return command(*args, **kwargs)
+        except StoppedError as exc:
+            click.echo(str(exc), err=True)
+            sys.exit(EXIT_STOPPED)
         except IntccmsError as exc:
             if (click.get_current_context().find_root().obj or {}).get("traceback"):
                 print_exc()
@@ -76,7 +89,7 @@ def without_traceback[**P, R](command: Callable[P, R]) -> Callable[P, R]:
             click.echo(
                 "interrupted: what was done is kept, and the same command goes on from there", err=True
             )
-            sys.exit(130)
+            sys.exit(EXIT_STOPPED)
 
     return guarded
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from typing import Any
 
 from intccms.errors import FacilityError
@@ -46,7 +48,22 @@ class LocalFacility:
                 processes=True,
                 dashboard_address="127.0.0.1:0",
             )
-        return Client(cluster), cluster
+        client = Client(cluster)
+        client.register_plugin(_heedless_of_interrupts(), name="intccms-heedless-of-interrupts")
+        return client, cluster
+
+
+def _heedless_of_interrupts() -> Any:
+    """Return a plugin for workers: Ctrl-C in a terminal reaches them too, and the client decides what it means."""
+    from distributed import WorkerPlugin
+
+    class Heedless(WorkerPlugin):  # type: ignore[misc,unused-ignore]
+        def setup(self, worker: Any) -> None:
+            del worker
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    return Heedless()
 
 
 class AddressFacility:

@@ -16,13 +16,13 @@ from coffea.nanoevents import NanoAODSchema
 from intccms.errors import ConfigError, FunctorError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from intccms.errors import IntccmsError
 
     Read = Callable[[Collection[str]], Mapping[str, Any]]
 
-__all__ = ["flat_columns", "made_columns", "packed_columns"]
+__all__ = ["concatenated", "flat_columns", "made_columns", "packed_columns"]
 
 logger = logging.getLogger(__name__)
 
@@ -113,6 +113,14 @@ def packed_columns(columns: Mapping[str, Any]) -> dict[str, Any]:
         except ConfigError:
             logger.debug("column %s of Runs is not written", name)
     return {name: found[name] for name in sorted(found, key=lambda name: (found[name].ndim, name))}
+
+
+def concatenated(blocks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the rows of all blocks of plain columns, with the columns that all of them have."""
+    if len(blocks) == 1:
+        return dict(blocks[0])
+    names = [name for name in blocks[0] if all(name in one for one in blocks)]
+    return packed_columns({name: ak.concatenate([one[name] for one in blocks]) for name in names})
 
 
 def _shown(events: Any, branches: Collection[str]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from pydantic import TypeAdapter, ValidationError
@@ -65,6 +65,13 @@ class SkimPart:
     """Columns in it that the source lacks: the skim function returned events with them."""
     lumis: LumiRanges = field(default_factory=dict, hash=False)
     """Run and lumi-section content of the chunk (data)."""
+
+    def without_counts(self) -> Self:
+        """Return a part that counts nothing of what was before the skim: that stands with another piece of it."""
+        steps = tuple((name, 0, 0.0) for name, _, _ in self.steps)
+        return replace(
+            self, stop=self.start, kept=0, path=None, size=0, checksum="", sumw=0.0, steps=steps, lumis={}
+        )
 
     def __post_init__(self) -> None:
         """Refuse ranges and files that contradict each other.

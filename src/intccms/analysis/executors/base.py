@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import cloudpickle
 
+from intccms.analysis.stopping import NEVER
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Sequence
+
+    from intccms.analysis.stopping import Stop
 
 __all__ = ["Executor", "Iterative", "Lost", "unpickled"]
 
@@ -26,11 +30,14 @@ class Lost:
     deaths
         Worker processes that died in the course of it, as far as the executor knows, in this `map`. A task lost
         in another way counts as one death, so that whoever repeats tasks comes to an end.
+    memory
+        Whether its worker may have run out of memory, as far as the executor can tell.
     """
 
     item: Any
     reason: str
     deaths: int = 1
+    memory: bool = False
 
 
 class Executor(Protocol):
@@ -41,9 +48,19 @@ class Executor(Protocol):
         """How many items run at a time."""
         ...
 
+    @property
+    def can_finish(self) -> bool:
+        """Whether it can end early and still finish what runs."""
+        ...
+
     def map(
-        self, function: Callable[[Any], Any], items: Sequence[Any], *, width: int | None = None
-    ) -> Iterator[Any]:
+        self,
+        function: Callable[[Any], Any],
+        items: Sequence[Any],
+        *,
+        width: int | None = None,
+        stop: Stop = NEVER,
+    ) -> Generator[Any]:
         """Yield ``function(item)`` for all items, in any order, or `Lost` in the place of a result.
 
         Parameters
@@ -52,6 +69,8 @@ class Executor(Protocol):
             Both must be picklable.
         width
             Run at most so many at a time; None for as many as there are workers.
+        stop
+            Once it is requested no item begins; functions that run learn of it with `asked_to_stop`.
         """
         ...
 
@@ -65,13 +84,22 @@ class Iterative:
     """One item after the other, in this process."""
 
     workers: int = 1
+    can_finish = True
 
     def map(
-        self, function: Callable[[Any], Any], items: Sequence[Any], *, width: int | None = None
-    ) -> Iterator[Any]:
+        self,
+        function: Callable[[Any], Any],
+        items: Sequence[Any],
+        *,
+        width: int | None = None,
+        stop: Stop = NEVER,
+    ) -> Generator[Any]:
         """Yield results in order."""
         del width
-        return (function(item) for item in items)
+        for item in items:
+            if stop.requested:
+                return
+            yield function(item)
 
     def close(self) -> None:
         """There is nothing to release."""

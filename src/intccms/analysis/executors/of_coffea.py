@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any
 import cloudpickle
 
 from intccms.analysis.executors.base import Lost, unpickled
+from intccms.analysis.stopping import NEVER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
+
+    from intccms.analysis.stopping import Stop
 
 __all__ = ["Coffea"]
 
@@ -24,6 +27,7 @@ class Coffea:
     """Any executor object of coffea."""
 
     executor: Any
+    can_finish = False
 
     @property
     def workers(self) -> int:
@@ -31,13 +35,19 @@ class Coffea:
         return int(getattr(self.executor, "workers", None) or os.cpu_count() or 1)
 
     def map(
-        self, function: Callable[[Any], Any], items: Sequence[Any], *, width: int | None = None
-    ) -> Iterator[Any]:
+        self,
+        function: Callable[[Any], Any],
+        items: Sequence[Any],
+        *,
+        width: int | None = None,
+        stop: Stop = NEVER,
+    ) -> Generator[Any]:
         """Yield results once all are there: these executors hand over their sum.
 
         With a `width`, each item is a call of its own, so that an executor that fails as a whole when a worker
         dies fails for that item only.
         """
+        del stop
         payload = cloudpickle.dumps(function)
         numbered = list(enumerate(items))
         for batch in [numbered] if width is None else [[one] for one in numbered]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import signal
 import threading
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
@@ -19,9 +20,12 @@ from typing import TYPE_CHECKING, Any
 import cloudpickle
 
 from intccms.analysis.executors.base import Lost, unpickled
+from intccms.analysis.stopping import NEVER, listening
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
+
+    from intccms.analysis.stopping import Stop
 
 __all__ = ["Futures"]
 
@@ -31,95 +35,153 @@ _LOOK = 1.0
 """Time between two looks at the parent, in the case that somebody else keeps its end of the pipe open [s]."""
 
 
+# spawned, not forked: a fork copies locks that threads of XRootD or Arrow hold at that moment
+_CONTEXT = multiprocessing.get_context("spawn")
+
+
 @dataclass
 class Futures:
     """Local processes, kept from one `map` to the next. One that dies is replaced, and its task is `Lost`."""
 
     workers: int
-    _idle: list[ProcessPoolExecutor] = field(default_factory=list, repr=False)
+    can_finish = True
+    _idle: list[_Worker] = field(default_factory=list, repr=False)
+    _asked: Any = field(default_factory=lambda: _CONTEXT.RawValue("b", 0), repr=False)
+    """Shared with the processes: whether they are to begin nothing new. Without a lock, which a dying one might keep."""
 
     def map(
-        self, function: Callable[[Any], Any], items: Sequence[Any], *, width: int | None = None
-    ) -> Iterator[Any]:
+        self,
+        function: Callable[[Any], Any],
+        items: Sequence[Any],
+        *,
+        width: int | None = None,
+        stop: Stop = NEVER,
+    ) -> Generator[Any]:
         """Yield results as they come."""
         limit = self.workers if width is None else min(width, self.workers)
-        crew = _Crew(cloudpickle.dumps(function), self._idle)
+        self._asked.value = stop.requested
+        crew = _Crew(cloudpickle.dumps(function), self._idle, self._asked)
         queue = deque(range(len(items)))
         try:
-            while queue or crew.busy:
-                while queue and len(crew.busy) < limit:
-                    index = queue.popleft()
-                    crew.start(index, items[index])
-                for index, result in crew.finished():
-                    if isinstance(result, _Died):
-                        logger.warning("a worker process died (out of memory, or a crash in compiled code)")
-                        yield Lost(items[index], _REASON, 1)
-                    else:
-                        yield result
-        except BaseException:
-            crew.dismiss()
+            with stop.telling(self._ask):
+                while queue or crew.busy:
+                    while queue and len(crew.busy) < limit and not stop.requested:
+                        index = queue.popleft()
+                        crew.start(index, items[index])
+                    if not crew.busy:
+                        return
+                    for index, result in crew.finished():
+                        yield _lost(items[index], result) if isinstance(result, _Died) else result
+        except BaseException as exc:
+            crew.dismiss(at_once=stop.at_once or isinstance(exc, KeyboardInterrupt))
             raise
 
     def close(self) -> None:
         """End all processes."""
-        _Crew(b"", self._idle).dismiss()
+        _Crew(b"", self._idle, self._asked).dismiss()
+
+    def _ask(self) -> None:
+        self._asked.value = True
 
 
-_REASON = "its worker process died (out of memory, or a crash in compiled code)"
-
-
+@dataclass(frozen=True)
 class _Died:
     """In the place of a result: the process is gone."""
+
+    status: int | None
+    """Exit status, negative for the signal that killed it; None if unknown."""
+
+
+def _lost(item: Any, died: _Died) -> Lost:
+    logger.warning("a worker process died (out of memory, or a crash in compiled code)")
+    killed = died.status in (None, -signal.SIGKILL)
+    how = "killed, as the system does when memory is short" if killed else f"exit status {died.status}"
+    return Lost(item, f"its worker process died ({how})", 1, memory=killed)
+
+
+@dataclass
+class _Worker:
+    """A pool of one process."""
+
+    asked: Any
+    pool: ProcessPoolExecutor = field(init=False)
+    process: Any = None
+
+    def __post_init__(self) -> None:
+        self.pool = ProcessPoolExecutor(1, _CONTEXT, initializer=_begin, initargs=(self.asked,))
+
+    def submit(self, payload: bytes, item: bytes) -> Future[Any]:
+        future = self.pool.submit(_run, payload, item)
+        if self.process is None:
+            # the pool forgets its processes when one has died, and has no way to kill them before Python 3.14
+            (self.process,) = self.pool._processes.values()  # noqa: SLF001
+        return future
+
+    def died(self) -> _Died:
+        self.pool.shutdown()
+        self.process.join()
+        return _Died(self.process.exitcode)
+
+    def end(self, *, at_once: bool) -> None:
+        if at_once and self.process is not None:
+            self.process.kill()
+        self.pool.shutdown(cancel_futures=True)
 
 
 @dataclass
 class _Crew:
-    """Pools of one process each, started when first needed; `idle` has those that wait for work."""
+    """Workers, started when first needed; `idle` has those that wait for work."""
 
     payload: bytes
-    idle: list[ProcessPoolExecutor]
-    busy: dict[Future[Any], tuple[ProcessPoolExecutor, int]] = field(default_factory=dict)
+    idle: list[_Worker]
+    asked: Any
+    busy: dict[Future[Any], tuple[_Worker, int]] = field(default_factory=dict)
 
     def start(self, index: int, item: Any) -> None:
         """Give an item to an idle process, or to a new one."""
-        pool = self.idle.pop() if self.idle else _pool()
+        worker, content = self.idle.pop() if self.idle else _Worker(self.asked), cloudpickle.dumps(item)
         try:
-            future = pool.submit(_run, self.payload, cloudpickle.dumps(item))
+            future = worker.submit(self.payload, content)
         except BrokenProcessPool:  # it died while it was idle
-            pool.shutdown()
-            pool = _pool()
-            future = pool.submit(_run, self.payload, cloudpickle.dumps(item))
-        self.busy[future] = (pool, index)
+            worker.died()
+            worker = _Worker(self.asked)
+            future = worker.submit(self.payload, content)
+        self.busy[future] = (worker, index)
 
     def finished(self) -> Iterator[tuple[int, Any]]:
         """Wait for the next results; yield each with the index of its item."""
         for future in wait(self.busy, return_when=FIRST_COMPLETED).done:
-            pool, index = self.busy.pop(future)
+            worker, index = self.busy.pop(future)
             try:
                 result = future.result()
             except BrokenProcessPool:
-                pool.shutdown()
-                result = _Died()
+                result = worker.died()
             except BaseException:
-                self.idle.append(pool)
+                self.idle.append(worker)
                 raise
             else:
-                self.idle.append(pool)
+                self.idle.append(worker)
             yield index, result
 
-    def dismiss(self) -> None:
-        """End all processes; what is under way is waited for, not interrupted."""
-        pools = [pool for pool, _ in self.busy.values()] + self.idle
+    def dismiss(self, *, at_once: bool = False) -> None:
+        """End all processes; what is under way is waited for, unless it is to end at once."""
+        workers = [worker for worker, _ in self.busy.values()] + self.idle
         self.busy.clear()
         self.idle.clear()
-        if pools:
-            with ThreadPoolExecutor(len(pools)) as threads:
-                list(threads.map(lambda pool: pool.shutdown(cancel_futures=True), pools))
+        if workers:
+            with ThreadPoolExecutor(len(workers)) as threads:
+                list(threads.map(lambda worker: worker.end(at_once=at_once), workers))
 
 
-def _pool() -> ProcessPoolExecutor:
-    # spawned, not forked: a fork copies locks that threads of XRootD or Arrow hold at that moment
-    return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=_end_with_parent)
+_of_parent: Any = None
+"""In a worker: what `Futures` shares with it."""
+
+
+def _begin(asked: Any) -> None:
+    global _of_parent  # noqa: PLW0603 - the process has one parent
+    _of_parent = asked
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C arrives here too; the parent decides what it means
+    _end_with_parent()
 
 
 def _end_with_parent() -> None:
@@ -136,4 +198,5 @@ def _outlive_nobody(parent: int | None, sentinel: int) -> None:
 
 
 def _run(payload: bytes, item: bytes) -> Any:
-    return unpickled(payload)(cloudpickle.loads(item))
+    with listening(lambda: bool(_of_parent.value)):
+        return unpickled(payload)(cloudpickle.loads(item))

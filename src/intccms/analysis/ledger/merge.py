@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from intccms.analysis.ledger.plan import DatasetPlan, FilePlan
     from intccms.analysis.results import Chunk, ChunkFailure
 
-__all__ = ["compact_file", "fold_dataset"]
+__all__ = ["Total", "compact_file", "fold_dataset"]
 
 
 def compact_file(plan: DatasetPlan, file: FilePlan, ledger: Ledger) -> None:
@@ -77,7 +77,7 @@ def fold_dataset(
         fold.sums = _sums_of(ledger.get(whole), plan)
         fold.lumis = union(record.lumis for record in plan.metadata.good)
         return fold
-    total = _Total()
+    total = Total()
     lumis = [record.lumis for record in plan.metadata.good if not record.entries]
     for file in plan.files:
         failed = [
@@ -119,7 +119,13 @@ def _of_file(plan: DatasetPlan, file: FilePlan, failed: Sequence[Chunk], ledger:
     channels = {name: content for one in records for name, content in one.channels.items()}
     entries = sum(chunk.entries for chunk in file.chunks)
     absent = frozenset().union(*(one.absent_corrections for one in records))
-    return Record(entries, records[0].sumw if records else 0.0, channels, absent_corrections=absent)
+    return Record(
+        entries,
+        records[0].sumw if records else 0.0,
+        channels,
+        absent_corrections=absent,
+        split=max((one.split for one in records), default=0),
+    )
 
 
 def _not_at_file(plan: DatasetPlan, file: FilePlan, ledger: Ledger) -> dict[str, str]:
@@ -136,7 +142,7 @@ def _sum_of_chunks(
 ) -> Record:
     if len(chunks) == 1:  # added to zero it stays what it is
         return _of_chunk(plan, chunks[0], wanted, ledger)
-    total = _Total()
+    total = Total()
     for chunk in chunks:
         total.add(_of_chunk(plan, chunk, wanted, ledger))
     return total.record()
@@ -153,6 +159,7 @@ def _of_chunk(plan: DatasetPlan, chunk: Chunk, wanted: Mapping[str, str], ledger
             else:
                 found.channels |= record.channels
                 found.absent_corrections |= record.absent_corrections
+                found.split = max(found.split, record.split)
             left = {name: digest for name, digest in left.items() if name not in here}
     if left or found is None:
         message = f"{plan.name}: {chunk} has no record of {', '.join(left) or 'any channel'}"
@@ -160,11 +167,11 @@ def _of_chunk(plan: DatasetPlan, chunk: Chunk, wanted: Mapping[str, str], ledger
     return found
 
 
-class _Total:
-    """Adds records up, channel by channel."""
+class Total:
+    """Adds records of disjoint entries up, channel by channel."""
 
     def __init__(self) -> None:
-        self._entries, self._sumw = 0, 0.0
+        self._entries, self._sumw, self._split = 0, 0.0, 0
         self._lumis: list[dict[str, list[list[int]]]] = []
         self._channels: dict[str, Accumulator] = {}
         self._cutflows: dict[str, tuple[Cutflow, Cutflow]] = {}
@@ -172,8 +179,10 @@ class _Total:
         self._absent_corrections: frozenset[str] = frozenset()
 
     def add(self, record: Record) -> None:
+        """Add a record; the order of additions decides the last bits."""
         self._entries += record.entries
         self._sumw += record.sumw
+        self._split += record.split
         self._absent_corrections |= record.absent_corrections
         if record.lumis:
             self._lumis.append(record.lumis)
@@ -186,6 +195,7 @@ class _Total:
             self._absent[name] = self._absent.get(name, frozenset()) | content.absent_triggers
 
     def record(self) -> Record:
+        """Return the sum."""
         channels: dict[str, ChannelContent] = {
             name: total.content(*self._cutflows[name], self._absent[name])
             for name, total in self._channels.items()
@@ -196,13 +206,18 @@ class _Total:
             channels,
             union(self._lumis),
             absent_corrections=self._absent_corrections,
+            split=self._split,
         )
 
 
 def _sums_of(record: Record, plan: DatasetPlan) -> DatasetSums:
     """Return a record as sums with dense histograms, channels in the order of the configuration."""
     sums = DatasetSums(
-        record.entries, record.sumw, lumis=record.lumis, absent_corrections=record.absent_corrections
+        record.entries,
+        record.sumw,
+        lumis=record.lumis,
+        absent_corrections=record.absent_corrections,
+        split=record.split,
     )
     for name in plan.units:
         content = record.channels.get(name)

@@ -78,6 +78,8 @@ class Record:
     """CPU time that making it took [s]."""
     absent_corrections: frozenset[str] = frozenset()
     """Corrections that changed nothing in some of the entries, because the input lacked a column of theirs."""
+    split: int = 0
+    """Chunks in it that were processed in pieces, because memory was short."""
 
 
 def record_of(sums: DatasetSums, cpu_seconds: float = 0.0) -> Record:
@@ -210,6 +212,7 @@ def encode(record: Record, name: str) -> bytes:
             "lumis": record.lumis,
             "cpu_seconds": record.cpu_seconds,
             "absent_corrections": sorted(record.absent_corrections),
+            "split": record.split,
             "channels": channels,
         },
         separators=(",", ":"),
@@ -292,6 +295,7 @@ def decode(content: bytes, name: str, channels: Mapping[str, Any] | None = None)
         header["lumis"],
         header["cpu_seconds"],
         frozenset(header["absent_corrections"]),
+        header["split"],
     )
 
 

@@ -156,6 +156,11 @@ def _notes_on_content(metadata: DatasetMetadata, fold: DatasetFold) -> list[str]
         notes.append(
             f"{name}: {', '.join(absent)} absent from its files or some of them, and counted as False there"
         )
+    if split := fold.sums.split:
+        notes.append(
+            f"{name}: {split} chunk{'s' if split > 1 else ''} did not fit into the memory of a worker and ran in pieces; "
+            "sums differ from those of whole chunks by rounding only"
+        )
     notes += [
         f"{name}: {count} chunk{'s' if count > 1 else ''} could not be read from "
         f"{masked_text(url)} and came from another replica ({masked_text(reason)})"
