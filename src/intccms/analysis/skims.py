@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from intccms.metadata.lumis import union
+from intccms.selection import Cutflow
 from intccms.skimming.cache import cache_folder
 from intccms.skimming.flat import concatenated, flat_columns, made_columns, packed_columns
 from intccms.skimming.formats import format_named
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from intccms.metadata import LumiRanges
     from intccms.schema import Config
     from intccms.schema.preprocess import SkimOutput
-    from intccms.selection import Cutflow
     from intccms.skimming.columns import BranchList
     from intccms.skimming.formats import PartFormat
     from intccms.utils.storage import Storage
@@ -90,7 +90,9 @@ class SkimIO:
             If a column cannot be written.
         """
         flat = _flat(columns, source, branches, entries)
-        return PartPiece(flat, len(columns), sums.sumw, sums.common, sums.lumis)
+        # a copy: the steps after the skim are yet to come
+        steps = Cutflow(dict(sums.common.steps), sums.common.mixed)
+        return PartPiece(flat, len(columns), sums.sumw, steps, sums.lumis)
 
     def write(
         self,
