@@ -59,7 +59,8 @@ class Blind(Iterative):
     """Workers that see another file system under the same name, as those of another machine do."""
 
     def map(self, function, items, **options):
-        task = replace(function, place=Place(Storage("memory://nowhere"), "no such token"))
+        place = Place(Storage("memory://nowhere"), "no such token")
+        task = replace(function, function=replace(function.function, place=place))
         return super().map(task, items, **options)
 
 

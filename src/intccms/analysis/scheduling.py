@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from intccms.analysis.chunks import group_by_file
@@ -13,10 +14,11 @@ from intccms.analysis.executors import Executor, Lost
 from intccms.analysis.results import Chunk, ChunkFailure, Halt, Receipt, Work
 from intccms.analysis.stopping import NEVER, stoppable
 from intccms.analysis.tasks import ProcessChunks, SumWeights
+from intccms.datasets.health import HOSTS
 from intccms.errors import StoppedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 
     from intccms.analysis.stopping import Stop
     from intccms.analysis.tasks import Outcome
@@ -55,7 +57,7 @@ def run_work(
     """
     deaths: Counter[str] = Counter()
     again: list[Work] = []
-    with closing(executor.map(task, group_by_file(work, executor.workers), stop=stop)) as results:
+    with closing(_map(executor, task, group_by_file(work, executor.workers), stop=stop)) as results:
         for outcomes in results:
             if isinstance(outcomes, Lost):
                 deaths.update({one.chunk.label: outcomes.deaths for one in outcomes.item})
@@ -67,7 +69,7 @@ def run_work(
     while again and not stop.requested:
         waiting, again = again, []
         items = [[one] for one in waiting]
-        with closing(executor.map(task, items, width=1 if alone else None, stop=stop)) as results:
+        with closing(_map(executor, task, items, width=1 if alone else None, stop=stop)) as results:
             for outcomes in results:
                 if not isinstance(outcomes, Lost):
                     yield from _unless_halted(outcomes)
@@ -103,7 +105,7 @@ def run_each(executor: Executor, function: Callable[[Any], Any], items: Sequence
     with stoppable(executor) as stop:
         while waiting and not stop.requested:
             numbered, waiting = [(index, items[index]) for index in waiting], []
-            with closing(executor.map(_Numbered(function), numbered, width=width, stop=stop)) as results:
+            with closing(_map(executor, _Numbered(function), numbered, width=width, stop=stop)) as results:
                 for outcome in results:
                     if not isinstance(outcome, Lost):
                         yield outcome
@@ -117,6 +119,44 @@ def run_each(executor: Executor, function: Callable[[Any], Any], items: Sequence
             width = 1
         if stop.requested:
             raise StoppedError(_STOPPED)
+
+
+def _map(
+    executor: Executor, function: Callable[[Any], Any], items: Sequence[Any], **options: Any
+) -> Generator[Any]:
+    """Yield what `Executor.map` does; processes tell each other through this one which hosts do not answer."""
+    with closing(executor.map(_Sharing(function), _Told(items), **options)) as results:
+        for result in results:
+            if isinstance(result, Lost):
+                yield replace(result, item=result.item[1])
+            else:
+                outcome, news = result
+                HOSTS.learn(news)
+                yield outcome
+
+
+class _Told(Sequence[Any]):
+    """Items, each with what is known of hosts when it is handed out."""
+
+    def __init__(self, items: Sequence[Any]) -> None:
+        self._items = items
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __getitem__(self, index: Any) -> Any:
+        return HOSTS.known(), self._items[index]
+
+
+@dataclass(frozen=True)
+class _Sharing:
+    function: Callable[[Any], Any]
+
+    def __call__(self, told: tuple[Any, Any]) -> tuple[Any, Any]:
+        known, item = told
+        HOSTS.learn(known)
+        outcome = self.function(item)
+        return outcome, HOSTS.news()
 
 
 @dataclass(frozen=True)
