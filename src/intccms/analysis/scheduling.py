@@ -40,7 +40,9 @@ _DEATHS = 3
 def run_work(
     executor: Executor, task: ProcessChunks, work: Sequence[Work], config: Config, *, stop: Stop = NEVER
 ) -> Generator[Receipt | ChunkFailure]:
-    """Yield the outcome of every chunk, in any order; after a requested stop, of those that ran.
+    """Yield the outcome of every chunk once, in any order; after a requested stop, of those that ran.
+
+    Results may be delivered more than once: by a worker that was thought dead, or a straggler that was started again.
 
     A worker's death takes along its group of chunks, and on Dask also what stood in line there. Each of them runs
     again for itself (unless it was committed before), and if they are few, with nothing beside it: a chunk that
@@ -55,6 +57,17 @@ def run_work(
     PayloadFileError
         If a worker could not open the payload of a correction.
     """
+    delivered: set[str] = set()
+    with closing(_run_work(executor, task, work, config, stop)) as outcomes:
+        for outcome in outcomes:
+            if outcome.chunk.label not in delivered:
+                delivered.add(outcome.chunk.label)
+                yield outcome
+
+
+def _run_work(
+    executor: Executor, task: ProcessChunks, work: Sequence[Work], config: Config, stop: Stop
+) -> Generator[Receipt | ChunkFailure]:
     deaths: Counter[str] = Counter()
     again: list[Work] = []
     with closing(_map(executor, task, group_by_file(work, executor.workers), stop=stop)) as results:
@@ -93,13 +106,14 @@ def run_work(
 
 
 def run_each(executor: Executor, function: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:
-    """Yield ``function(item)`` for all items, in any order; `Lost` for one of which three workers died.
+    """Yield ``function(item)`` once for all items, in any order; `Lost` for one of which three workers died.
 
     Raises
     ------
     StoppedError
         If the user wants to stop, after what ran was yielded.
     """
+    delivered: set[int] = set()
     deaths = dict.fromkeys(range(len(items)), 0)
     waiting, width = list(deaths), None
     with stoppable(executor) as stop:
@@ -108,7 +122,10 @@ def run_each(executor: Executor, function: Callable[[Any], Any], items: Sequence
             with closing(_map(executor, _Numbered(function), numbered, width=width, stop=stop)) as results:
                 for outcome in results:
                     if not isinstance(outcome, Lost):
-                        yield outcome
+                        index, result = outcome
+                        if index not in delivered:
+                            delivered.add(index)
+                            yield result
                         continue
                     index, item = outcome.item
                     deaths[index] += outcome.deaths
@@ -163,8 +180,8 @@ class _Sharing:
 class _Numbered:
     function: Callable[[Any], Any]
 
-    def __call__(self, numbered: tuple[int, Any]) -> Any:
-        return self.function(numbered[1])
+    def __call__(self, numbered: tuple[int, Any]) -> tuple[int, Any]:
+        return numbered[0], self.function(numbered[1])
 
 
 def _unless_halted(outcomes: Iterable[Outcome]) -> Iterator[Receipt | ChunkFailure]:

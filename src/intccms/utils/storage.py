@@ -5,11 +5,11 @@ Knows nothing of what the files hold.
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import socket
 import tempfile
-import time
 from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -184,11 +184,24 @@ class Storage:
     def stale_temporaries(self, older_than_s: float, folder: str = "") -> list[str]:
         """Return temporaries that have not changed for some time [s], which killed processes leave behind.
 
-        Where the server does not tell the time of change, nothing is stale.
+        Times are those of the storage's own clock, which a file written for the purpose tells. Where the server does
+        not tell the time of change, nothing is stale.
         """
-        limit = time.time() - older_than_s
-        listing = self._listing(folder).items()
-        return sorted(name for name, (_, changed) in listing if is_temporary(name) and changed < limit)
+        found = {name: changed for name, (_, changed) in self._listing(folder).items() if is_temporary(name)}
+        if not found:
+            return []
+        limit = self._time_there(folder) - older_than_s
+        return sorted(name for name, changed in found.items() if changed < limit)
+
+    def _time_there(self, folder: str) -> float:
+        """Return the time [s since 1970] by the clock of whoever keeps the files, minus infinity if it does not tell."""
+        probe = f"{folder}/{temporary_name('clock')}".lstrip("/")
+        self.put(probe, b"")
+        try:
+            _, changed = self._listing(folder).get(probe, (0, math.inf))
+        finally:
+            self.delete([probe])
+        return changed if changed < math.inf else -math.inf
 
     def _listing(self, folder: str) -> dict[str, tuple[int, float]]:
         if self.is_local:
