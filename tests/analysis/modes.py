@@ -12,14 +12,19 @@ from tests.analysis.toys import toy_config
 __all__ = [
     "ANEW_IN_ONE_PASS",
     "CHUNKS",
+    "FORMATS",
     "ONE_PASS",
     "ON_SKIMS",
     "ON_THE_FLY",
     "SKIM_ONLY",
     "SKIM_THEN_ANALYSE",
     "Analysis",
+    "analysis_in",
     "modes_agree",
+    "pack",
 ]
+
+FORMATS = ["parquet", "ttree", "rntuple"]
 
 CHUNK_SIZE = 90
 CHUNKS = {"tt": 8, "dy": 4, "data": 3}
@@ -62,6 +67,20 @@ class Analysis:
 
     def parts(self, name="tt"):
         return sorted((self.skims / name).rglob("*.parquet"))
+
+
+def analysis_in(form, toys, folder):
+    """Return the analysis with skims of a format."""
+    analysis = Analysis(toys, folder)
+    analysis.config["preprocess"]["skimming"]["output"] = {"format": form}
+    return analysis
+
+
+def pack(analysis, events):
+    """Put parts together into files of so many events, and return the numbers of files before and after."""
+    general = {**analysis.config["general"], "output_dir": str(analysis.folder / "out")}
+    runner = AnalysisRunner(load_config({**analysis.config, "general": general}), progress=False)
+    return {one.dataset: (one.before, one.after) for one in runner.pack_skim(events=events)}
 
 
 def modes_agree(config, folder):

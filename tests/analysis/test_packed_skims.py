@@ -14,22 +14,12 @@ from intccms.cli import main
 from intccms.errors import ConfigError
 from intccms.schema import load_config
 from tests.analysis.breaking import assert_same_bits, bits
-from tests.analysis.modes import CHUNKS, ON_SKIMS, ON_THE_FLY, SKIM_ONLY, Analysis
-
-FORMATS = ["parquet", "ttree", "rntuple"]
+from tests.analysis.modes import CHUNKS, FORMATS, ON_SKIMS, ON_THE_FLY, SKIM_ONLY, analysis_in, pack
 
 
 @pytest.fixture(params=FORMATS)
 def analysis(request, toys, tmp_path):
-    analysis = Analysis(toys, tmp_path)
-    analysis.config["preprocess"]["skimming"]["output"] = {"format": request.param}
-    return analysis
-
-
-def pack(analysis, events):
-    general = {**analysis.config["general"], "output_dir": str(analysis.folder / "out")}
-    runner = AnalysisRunner(load_config({**analysis.config, "general": general}), progress=False)
-    return {one.dataset: (one.before, one.after) for one in runner.pack_skim(events=events)}
+    return analysis_in(request.param, toys, tmp_path)
 
 
 def files_of(analysis, name):

@@ -11,16 +11,14 @@ from coffea.nanoevents import NanoAODSchema, NanoEventsFactory
 from intccms.datasets.nanoevents import quiet_schema
 from intccms.errors import ConfigError
 from tests.analysis.breaking import assert_same_bits, bits, counted_skim
-from tests.analysis.modes import CHUNKS, ON_SKIMS, ON_THE_FLY, ONE_PASS, SKIM_ONLY, Analysis
+from tests.analysis.modes import CHUNKS, ON_SKIMS, ON_THE_FLY, ONE_PASS, SKIM_ONLY, analysis_in
 
 ROOT_FORMATS = ["ttree", "rntuple"]
 
 
 @pytest.fixture(params=ROOT_FORMATS)
 def analysis(request, toys, tmp_path):
-    analysis = Analysis(toys, tmp_path)
-    analysis.config["preprocess"]["skimming"]["output"] = {"format": request.param}
-    return analysis
+    return analysis_in(request.param, toys, tmp_path)
 
 
 def files_of(analysis, name):

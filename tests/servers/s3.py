@@ -42,6 +42,16 @@ class S3Server(ServerProcess):
             },
         }
 
+    def environment(self, **changes: Any) -> dict[str, str]:
+        """Return the variables that stand for `options`."""
+        options = self.options(**changes)
+        return {
+            "AWS_ACCESS_KEY_ID": options["key"],
+            "AWS_SECRET_ACCESS_KEY": options["secret"],
+            "AWS_ENDPOINT_URL": options["endpoint_url"],
+            **{f"AWS_{name.upper()}": value for name, value in options["config_kwargs"].items()},
+        }
+
     def _arguments(self, port: int) -> list[str]:
         return [
             *(self._program, "serve", "s3", str(self.files), "--addr", f"{HOST}:{port}"),

@@ -225,3 +225,14 @@ class TestXRootD(RemoteContract):
         ):
             storage.put("a", b"")
         assert time.perf_counter() - start < 5
+
+
+def test_credentials_that_are_renewed_in_the_environment_are_used_at_once(s3_server, new_name, monkeypatch):
+    storage = Storage(f"s3://bucket/{new_name}")
+    for name, value in s3_server.environment(secret="an older secret").items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(OutputError, match="Check the credentials"):
+        storage.put("tt/a", b"abc")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", s3_server.environment()["AWS_SECRET_ACCESS_KEY"])
+    storage.put("tt/a", b"abc")
+    assert storage.get("tt/a") == b"abc"

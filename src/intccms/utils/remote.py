@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import os
 import sys
 import tempfile
+import threading
 import time
+from collections import OrderedDict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -89,9 +92,7 @@ class FsspecFiles:
     """
 
     def __init__(self, url: str, options: Mapping[str, Any]) -> None:
-        import fsspec
-
-        self._fs = fsspec.core.url_to_fs(url, **options)[0]
+        self._fs = _file_system(url, options)
         protocol = self._fs.protocol
         self._protocols = {protocol} if isinstance(protocol, str) else set(protocol)
 
@@ -192,6 +193,32 @@ class FsspecFiles:
                         raise TimeoutError(message) from None
         finally:
             future.cancel()
+
+
+_kept: OrderedDict[Any, Any] = OrderedDict()
+_KEPT = 8
+
+
+def _file_system(url: str, options: Mapping[str, Any]) -> Any:
+    """Return a file system, the same one while options and the credentials in the environment stay the same.
+
+    The cache of fsspec does not look at the environment: after credentials were renewed it would give one with the
+    old ones.
+    """
+    import fsspec
+
+    credentials = tuple(sorted(item for item in os.environ.items() if item[0].startswith(_SETTINGS)))
+    key = (os.getpid(), threading.get_ident(), url.partition("://")[0], repr(options), credentials)
+    if key not in _kept:
+        _kept[key] = fsspec.core.url_to_fs(url, skip_instance_cache=True, **options)[0]
+        while len(_kept) > _KEPT:
+            _kept.popitem(last=False)
+    _kept.move_to_end(key)
+    return _kept[key]
+
+
+_SETTINGS = ("AWS_", "FSSPEC_", "GOOGLE_", "AZURE_")
+"""Variables that file systems read."""
 
 
 def _progress(deadline: Deadline) -> Any:
