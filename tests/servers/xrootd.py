@@ -54,9 +54,7 @@ class XRootDServer(ServerProcess):
         ``xrootd``, or ``cmsd``, which stands beside it in a cluster.
     """
 
-    def __init__(
-        self, folder: Path, shim: Path, more: str = _CHECKSUMS, program: str = "xrootd"
-    ) -> None:
+    def __init__(self, folder: Path, shim: Path, more: str = _CHECKSUMS, program: str = "xrootd") -> None:
         self._folder, self._more, self._program = folder, more, program
         self._path = needs(program, _PACKAGES)
         self.files = folder / "files/store"
@@ -171,7 +169,9 @@ class Cluster:
             if "manager service enabled" in text and all(one in text for one in wanted):
                 return
             if time.monotonic() > end:
-                pytest.fail(f"the data servers are not known to the redirector:\n{text[-2000:]}", pytrace=False)
+                pytest.fail(
+                    f"the data servers are not known to the redirector:\n{text[-2000:]}", pytrace=False
+                )
             time.sleep(0.05)
 
 

@@ -19,8 +19,14 @@ from intccms.analysis.results import Chunk, ChunkFailure, DatasetSums, Halt, Rec
 from intccms.analysis.skims import part_to_bytes
 from intccms.analysis.stopping import asked_to_stop
 from intccms.datasets import open_source
-from intccms.datasets.reading import UNREADABLE, broken_file, reason_of
-from intccms.errors import ConfigError, OutputError, PayloadFileError, ReplacedFileError
+from intccms.datasets.reading import broken_file, reason_of, refused_user, unreadable
+from intccms.errors import (
+    ConfigError,
+    CredentialsError,
+    OutputError,
+    PayloadFileError,
+    ReplacedFileError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -67,13 +73,15 @@ class ProcessChunks:
             with np.errstate(all="ignore"):  # empty chunks and divisions in user code: their NaN are counted
                 result, passed_over = self._with_memory_at_hand(work)
             return self._commit(work, result, time.thread_time() - begin, passed_over)
-        except (OutputError, ConfigError) as exc:
+        except (OutputError, ConfigError, CredentialsError) as exc:
             return Halt(
                 type(exc)(str(exc))
             )  # without the cause, which another process may not be able to unpickle
         except Exception as exc:  # noqa: BLE001  the boundary where an error becomes a reported failure
             if _goes_back_to(exc, PayloadFileError):
                 return Halt(PayloadFileError(f"{exc} (on the worker {platform.node()})"))
+            if (refused := refused_user(exc)) is not None:
+                return Halt(refused)
             text = traceback.format_exc()
             chunk = work.chunk
             sumw = sum_weights(chunk, self._chunks.datasets[chunk.dataset].weight_branch)
@@ -151,9 +159,10 @@ def sum_weights(chunk: Chunk, branch: str | None) -> float | None:
         return None
     if chunk.part is not None:
         return chunk.part.sumw
+    errors = (*unreadable(), CredentialsError)
     try:
         source = open_source(chunk.file, chunk.tree_name)
         weights = source.arrays([branch], chunk.start, chunk.stop)[branch]
         return float(np.sum(np.asarray(weights, dtype=np.float64)))
-    except UNREADABLE:
+    except errors:
         return None

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from intccms.errors import MetadataError, NoReachableReplicaError
+from intccms.datasets.reading import refused_user
+from intccms.errors import CredentialsError, MetadataError, NoReachableReplicaError
 from intccms.metadata.reader import read_data_file, read_simulation_file
 from intccms.metadata.records import FileMetadata
 from intccms.metadata.store import MetadataStore, state_of
@@ -43,8 +44,11 @@ class MetadataTask:
     weight_sums: tuple[str, ...] = ()
     """Branches of theory weights whose sums are wanted."""
 
-    def __call__(self) -> tuple[MetadataTask, FileMetadata]:
-        """Return the facts of the file, or the reason why there are none; never raises for bad input."""
+    def __call__(self) -> tuple[MetadataTask, FileMetadata | CredentialsError]:
+        """Return the facts of the file, or the reason why there are none; never raises for bad input.
+
+        An error in their place is to end the run: the server does not accept the user, whatever file is asked for.
+        """
         state = state_of(self.file)
         try:
             if self.weight_branch is None:
@@ -58,6 +62,8 @@ class MetadataTask:
                     weight_sums=self.weight_sums,
                 )
         except Exception as exc:  # noqa: BLE001 - the task boundary: whatever a bad file does, it is reported
+            if (refused := refused_user(exc)) is not None:
+                return self, CredentialsError(str(refused))  # without the cause, which may not be picklable
             logger.debug("metadata of %s failed:\n%s", self.file.name, traceback.format_exc())
             record = FileMetadata(self.file.name, self.file.urls, error=f"{type(exc).__name__}: {exc}")
         return self, replace(record, state=state)
