@@ -159,7 +159,7 @@ def sum_weights(chunk: Chunk, branch: str | None) -> float | None:
         return None
     if chunk.part is not None:
         return chunk.part.sumw
-    errors = (*unreadable(), CredentialsError)
+    errors: tuple[type[BaseException], ...] = (*unreadable(), CredentialsError)
     try:
         source = open_source(chunk.file, chunk.tree_name)
         weights = source.arrays([branch], chunk.start, chunk.stop)[branch]
