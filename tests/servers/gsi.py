@@ -77,14 +77,16 @@ class Grid:
             "XrdSecGSISRVNAMES": "*",
         }
 
-    def write_proxy(self, path: Path, hours: int = 12) -> Path:
-        """Write a proxy of the user for ``cms``; one of 0 hours has expired."""
+    def write_proxy(self, path: Path, seconds: int = 12 * 3600) -> Path:
+        """Write a proxy of the user for ``cms``, valid for a number of seconds from now; one of 0 has expired."""
         files = [
             *("-cert", "user.pem", "-key", "user.key", "-hostcert", "host.pem", "-hostkey", "host.key"),
             *("-certdir", str(self.authorities), "-out", str(path)),
         ]
         of_whom = ["-voms", "cms", "-fqan", "/cms/Role=NULL/Capability=NULL", "-uri", "voms.test:15002"]
-        self._run(self._faker, *files, *of_whom, "-hours", str(hours), "-rfc", "-bits", "2048")
+        hours = seconds // 3600 + 1  # there is no finer unit, but it may have begun before
+        begun = ["-hours", str(hours), "-pastproxy", str(hours * 3600 - seconds)]
+        self._run(self._faker, *files, *of_whom, *begun, "-rfc", "-bits", "2048")
         return path
 
     @contextmanager

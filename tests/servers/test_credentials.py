@@ -41,7 +41,7 @@ def proxies(authority, tmp_path_factory):
     folder = tmp_path_factory.mktemp("proxies")
     return {
         "good": authority.write_proxy(folder / "good"),
-        "expired": authority.write_proxy(folder / "expired", hours=0),
+        "expired": authority.write_proxy(folder / "expired", seconds=0),
         "missing": folder / "missing",
     }
 
@@ -98,7 +98,10 @@ class TestProxies:
         environment = authority.environment(proxies["expired"])
         status, text = user_run([remote(toys, guarded, xrootd_server)], environment=environment).wait()
         assert status == 0, text
-        (note,) = [one for one in report_of(tmp_path / "run/out")["notes"] if "another replica" in one]
+        (note,) = [one for one in report_of(tmp_path / "run/out")["notes"] if "replica" in one]
+        assert note.startswith(
+            f"tt: 2 files could not be read from {guarded.host}, and the metadata came from"
+        )
         assert "Auth failed" in note
 
     def test_an_expired_proxy_stops_nothing_where_nobody_asks_for_one(
@@ -113,14 +116,13 @@ class TestProxies:
     def test_a_proxy_that_expires_in_the_run_ends_it_and_what_was_done_is_kept(
         self, authority, proxies, guarded, toys, user_run, tmp_path, executor
     ):
-        used = tmp_path / "proxy"
-        used.write_bytes(proxies["good"].read_bytes())
-        used.chmod(0o600)
+        used = authority.write_proxy(tmp_path / "proxy", seconds=12)
+        end = time.monotonic() + 12
         third = int(toys[1].columns["event"][0])
         settings = {"environment": authority.environment(used), "executor": executor, "workers": 1}
         run = user_run([remote(toys, guarded)], at=third, **settings)
         run.until_it_waits()
-        used.write_bytes(proxies["expired"].read_bytes())
+        time.sleep(max(0.0, end + 1 - time.monotonic()))
         guarded.restart()  # connections that were made before need no proxy any more
         before = run.go_on()
         status, text = run.wait()

@@ -140,6 +140,10 @@ def _glob(pattern: str) -> list[str]:
         filesystem, path = fsspec.core.url_to_fs(pattern)
         try:
             found = [filesystem.unstrip_protocol(one) for one in filesystem.glob(path)]
+            if not found:
+                filesystem.ls(re.split(r"/[^/]*[*?[]", path)[0])  # patterns keep errors to themselves
+        except FileNotFoundError:
+            return []
         except storage_errors() as exc:
             if is_user_refused(exc):
                 message = f"cannot list {refusal_text(pattern, exc)}"

@@ -102,7 +102,7 @@ def read_simulation_file(
         If the sum of weights cannot be known: no sums in ``Runs``, and the weights are absent from the
         events or the file is a skim, of which the events left say nothing about those generated.
     """
-    facts, trees = first_replica(file, lambda url: _facts(url, tree_name, ("Runs",)))
+    facts, trees = _facts_of_some_replica(file, tree_name, "Runs")
     runs = trees.get("Runs", {})
     source = open_source(file, tree_name) if branches or facts["format"] != "ttree" else None
     if source is not None:
@@ -129,7 +129,7 @@ def read_data_file(file: SourceFile, tree_name: str, *, branches: bool) -> FileM
     InputFileError
         If no replica can be read, there is no such tree, or runs and lumi sections are in neither tree.
     """
-    facts, trees = first_replica(file, lambda url: _facts(url, tree_name, ("LuminosityBlocks",)))
+    facts, trees = _facts_of_some_replica(file, tree_name, "LuminosityBlocks")
     sections = trees.get("LuminosityBlocks", {})
     known = {"run", "luminosityBlock"} <= sections.keys()
     source = None if known and not branches and facts["format"] == "ttree" else open_source(file, tree_name)
@@ -144,6 +144,15 @@ def read_data_file(file: SourceFile, tree_name: str, *, branches: bool) -> FileM
 def _record(file: SourceFile, facts: Mapping[str, Any], source: EventSource | None) -> FileMetadata:
     names = None if source is None else tuple(sorted(source.branches))
     return FileMetadata(name=file.name, urls=file.urls, branches=names, **facts)
+
+
+def _facts_of_some_replica(
+    file: SourceFile, tree_name: str, other: str
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Return what `_facts` does, with the replicas that could not be read."""
+    passed_over: list[tuple[str, str]] = []
+    facts, trees = first_replica(file, lambda url: _facts(url, tree_name, (other,)), passed_over)
+    return facts | {"passed_over": tuple(passed_over)}, trees
 
 
 def _facts(
