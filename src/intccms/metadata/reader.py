@@ -103,18 +103,18 @@ def read_simulation_file(
         events or the file is a skim, of which the events left say nothing about those generated.
     """
     facts, trees = _facts_of_some_replica(file, tree_name, "Runs")
-    runs = trees.get("Runs", {})
-    source = open_source(file, tree_name) if branches or facts["format"] != "ttree" else None
+    runs, good = trees.get("Runs", {}), _beginning_with(facts["url"], file)
+    source = open_source(good, tree_name) if branches or facts["format"] != "ttree" else None
     if source is not None:
         facts |= {"entries": source.entries, "uuid": source.uuid}
     # what `Runs` adds up is genWeight, and no other weight
     sums = _sums_of_runs(runs, facts["url"]) if weight_branch == _SUMMED else None
     if sums is None:
-        sums = _sums_of_events(source or open_source(file, tree_name), weight_branch, runs)
+        sums = _sums_of_events(source or open_source(good, tree_name), weight_branch, runs)
     facts |= sums
     lacking = [one for one in weight_sums if one not in facts["weight_sums"]]
     if lacking:
-        _count_lacking(facts, runs, lacking, lambda: source or open_source(file, tree_name), weight_branch)
+        _count_lacking(facts, runs, lacking, lambda: source or open_source(good, tree_name), weight_branch)
     return _record(file, facts, source if branches else None)
 
 
@@ -132,13 +132,19 @@ def read_data_file(file: SourceFile, tree_name: str, *, branches: bool) -> FileM
     facts, trees = _facts_of_some_replica(file, tree_name, "LuminosityBlocks")
     sections = trees.get("LuminosityBlocks", {})
     known = {"run", "luminosityBlock"} <= sections.keys()
-    source = None if known and not branches and facts["format"] == "ttree" else open_source(file, tree_name)
+    needed = branches or not known or facts["format"] != "ttree"
+    source = open_source(_beginning_with(facts["url"], file), tree_name) if needed else None
     if source is not None:
         facts |= {"entries": source.entries, "uuid": source.uuid}
         if not known:
             sections = _columns(source, ("run", "luminosityBlock"))
     lumis = ranges_of(sections["run"], sections["luminosityBlock"])
     return _record(file, {**facts, "lumis": lumis}, source if branches else None)
+
+
+def _beginning_with(url: str, file: SourceFile) -> SourceFile:
+    """Return the file with the replica first that is known to be whole: others may open and then be cut short."""
+    return SourceFile(file.name, tuple(dict.fromkeys((url, *file.urls))))
 
 
 def _record(file: SourceFile, facts: Mapping[str, Any], source: EventSource | None) -> FileMetadata:
