@@ -20,9 +20,12 @@ from intccms.analysis.skims import part_to_bytes
 from intccms.analysis.stopping import asked_to_stop
 from intccms.datasets import open_source
 from intccms.datasets.reading import broken_file, reason_of, refused_user, unreadable
+from intccms.datasets.sources import forget_sources
 from intccms.errors import (
+    BrokenFileError,
     ConfigError,
     CredentialsError,
+    InputFileError,
     OutputError,
     PayloadFileError,
     ReplacedFileError,
@@ -84,7 +87,10 @@ class ProcessChunks:
                 return Halt(refused)
             text = traceback.format_exc()
             chunk = work.chunk
-            sumw = sum_weights(chunk, self._chunks.datasets[chunk.dataset].weight_branch)
+            branch = self._chunks.datasets[chunk.dataset].weight_branch
+            sumw = None if _could_not_open(exc) else sum_weights(chunk, branch)
+            if broken_file(exc) is not None:
+                forget_sources()  # the server may be back for the next chunk, and the open file is not
             reason = f"{type(exc).__name__}: {exc}"
             return ChunkFailure(chunk, reason, text, sumw, isinstance(exc, ReplacedFileError))
 
@@ -113,6 +119,7 @@ class ProcessChunks:
                 if broken is None or work.chunk.part is not None or not 0 < len(left) < len(file.urls):
                     raise
                 passed_over.append((broken.url, reason_of(broken)))
+                forget_sources()
                 work = replace(work, chunk=replace(work.chunk, file=replace(file, urls=left)))
 
     def sums(self, work: Work) -> DatasetSums:
@@ -132,6 +139,11 @@ class ProcessChunks:
     @cached_property
     def _chunks(self) -> OneChunk:
         return OneChunk(self.config, self.skims)
+
+
+def _could_not_open(exc: Exception) -> bool:
+    """Tell whether no replica could be opened: to try it again for the weights would wait for dead servers twice."""
+    return isinstance(exc, InputFileError) and not isinstance(exc, BrokenFileError | ReplacedFileError)
 
 
 def _goes_back_to(exc: BaseException | None, kind: type[BaseException]) -> bool:

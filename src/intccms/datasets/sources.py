@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, replace
@@ -183,8 +184,28 @@ def open_source(file: SourceFile, tree_name: str) -> EventSource:
     return source
 
 
+_NOTHING = re.compile(r"expected Chunk of length \d+,\s+received 0 bytes")
+"""What uproot says of a file of 0 bytes."""
+
+
 def open_root(url: str, **options: Any) -> Any:
-    """Open a ROOT file with the time-outs of this package."""
+    """Open a ROOT file with the time-outs of this package.
+
+    Raises
+    ------
+    InputFileError
+        If it has 0 bytes; for other errors, what uproot and the file systems raise.
+    """
+    try:
+        return _open_root(url, **options)
+    except OSError as exc:
+        if _NOTHING.search(str(exc)) is None:
+            raise
+        message = f"{url} is empty: it has 0 bytes. Transfer it again."
+        raise InputFileError(message) from exc
+
+
+def _open_root(url: str, **options: Any) -> Any:
     # `{url: None}` keeps a colon in the name from being taken for the path of an object
     if not is_xrootd(url):
         return uproot.open({url: None}, **options)
