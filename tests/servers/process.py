@@ -95,6 +95,11 @@ class ServerProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self.port = 0
 
+    @property
+    def pid(self) -> int | None:
+        """Return the process, None if there is none."""
+        return None if self._process is None else self._process.pid
+
     def start(self) -> None:
         """Start on a free port; if somebody else takes it at the same moment, on another one."""
         for _ in range(3):

@@ -21,7 +21,7 @@ from tests.analysis.toys import toy_config
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["CHUNK_SIZE", "UserRun", "patient_skim", "start_run", "truth"]
+__all__ = ["CHUNK_SIZE", "UserRun", "patient_config", "patient_skim", "start_run", "truth"]
 
 CHUNK_SIZE = 90
 
@@ -33,21 +33,27 @@ _LONGEST = 100.0
 """Time for a run of some seconds, on a machine that does much else [s]."""
 
 _CONFIG = """\
-from tests.analysis.toys import toy_config
-from tests.servers.runs import CHUNK_SIZE, patient_skim
+from tests.servers.runs import patient_config
 
-config = toy_config({datasets!r}, {output!r}, chunk_size=CHUNK_SIZE, **{general!r})
-config["preprocess"]["skimming"] |= {{
-    "function": patient_skim,
-    "use": [("MET", "pt"), ("event", "event")],
-    "static_kwargs": {{"folder": {folder!r}, "at": {at!r}}},
-}}
+config = patient_config({datasets!r}, {folder!r}, at={at!r}, **{general!r})
 """
 
 
-def patient_skim(
-    met: Any, events: Any, *, folder: str, at: int, lost: tuple[int, ...] = ()
+def patient_config(
+    datasets: list[dict[str, Any]], folder: str, *, at: int, lost: tuple[int, ...] = (), **general: Any
 ) -> dict[str, Any]:
+    """Return the analysis of the toys with `patient_skim`, and one channel, since plots take their time."""
+    config: dict[str, Any] = toy_config(datasets, Path(folder) / "out", chunk_size=CHUNK_SIZE, **general)
+    config["preprocess"]["skimming"] |= {
+        "function": patient_skim,
+        "use": [("MET", "pt"), ("event", "event")],
+        "static_kwargs": {"folder": folder, "at": at, "lost": lost},
+    }
+    config["channels"] = [one for one in config["channels"] if one["name"] == "all"]
+    return config
+
+
+def patient_skim(met: Any, events: Any, *, folder: str, at: int, lost: tuple[int, ...]) -> dict[str, Any]:
     """Skim of the toys that notes its calls, and waits in the chunk of one event for a file to appear.
 
     Chunks that begin with a lost event raise.
@@ -133,9 +139,7 @@ def start_run(
     """
     folder.mkdir(exist_ok=True)
     general = {"executor": "iterative", **general}
-    text = _CONFIG.format(
-        datasets=datasets, output=str(folder / "out"), general=general, folder=str(folder), at=at
-    )
+    text = _CONFIG.format(datasets=datasets, general=general, folder=str(folder), at=at)
     (folder / "config.py").write_text(text)
     variables = {**os.environ, "INTCCMS_PATIENCE": str(PATIENCE), **(environment or {})}
     command = [sys.executable, "-m", "intccms", "run", str(folder / "config.py"), "--no-progress"]
@@ -153,13 +157,8 @@ def start_run(
 
 def truth(folder: Path, datasets: list[dict[str, Any]], lost: tuple[int, ...] = ()) -> dict[str, bytes]:
     """Return the numbers of a run over local files, in which chunks that begin with some events fail."""
-    config = toy_config(datasets, folder / "out", chunk_size=CHUNK_SIZE)
-    config["preprocess"]["skimming"] |= {
-        "function": patient_skim,
-        "use": [("MET", "pt"), ("event", "event")],
-        "static_kwargs": {"folder": str(folder), "at": -1, "lost": lost},
-    }
     folder.mkdir(exist_ok=True)
+    config = patient_config(datasets, str(folder), at=-1, lost=lost)
     AnalysisRunner(load_config(config), progress=False).histogram()
     return bits(folder / "out")
 
