@@ -17,6 +17,7 @@ import uproot
 
 __all__ = [
     "Written",
+    "corrupt_basket",
     "expected_lumis",
     "gen_weight",
     "html_named_root",
@@ -261,6 +262,15 @@ def truncated_copy(source: Path, path: Path, fraction: float = 0.6) -> Path:
     content = source.read_bytes()
     path.write_bytes(content[: int(len(content) * fraction)])
     return path
+
+
+def corrupt_basket(path: Path, branch: str, number: int, tree: str = "Events") -> None:
+    """Overwrite the content of a basket in place."""
+    with uproot.open(path) as file:
+        seek = int(file[tree][branch].member("fBasketSeek")[number])
+    content = bytearray(path.read_bytes())
+    content[seek + 100 : seek + 180] = b"\xff" * 80
+    path.write_bytes(bytes(content))
 
 
 def html_named_root(path: Path) -> Path:

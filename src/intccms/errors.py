@@ -9,6 +9,7 @@
     |   |-- NoReachableReplicaError           every redirector or replica of a file failed
     |   |-- BrokenFileError                   a file could be opened, and then not be read
     |   `-- ReplacedFileError                 a file is not the one whose metadata were read
+    |-- CredentialsError (RuntimeError)       a server does not accept who asks: no file of it can be read or written
     |-- MetadataError (RuntimeError)          the metadata needed are absent, stale or contradictory
     |-- PayloadError (ValueError)             a correction payload was asked for what it does not hold
     |   `-- PayloadFileError                  it cannot be opened, or lacks a correction: no event can be processed
@@ -27,6 +28,7 @@ from __future__ import annotations
 __all__ = [
     "BrokenFileError",
     "ConfigError",
+    "CredentialsError",
     "FacilityError",
     "FunctorError",
     "InputFileError",
@@ -76,6 +78,13 @@ class BrokenFileError(InputFileError):
 
 class ReplacedFileError(InputFileError):
     """A file is not the one whose metadata were read."""
+
+
+class CredentialsError(IntccmsError, RuntimeError):
+    """A server accepts no credentials of the user: a grid proxy has expired, a key is wrong, or there are none.
+
+    No `OSError`, so that nobody takes it for the failure of one file.
+    """
 
 
 class MetadataError(IntccmsError, RuntimeError):

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 
 import pytest
-import uproot
 
 from intccms.analysis import AnalysisRunner
 from intccms.datasets import SourceFile, open_source
@@ -15,6 +13,7 @@ from intccms.errors import BrokenFileError, FunctorError
 from intccms.schema import load_config
 from tests.analysis.breaking import assert_same_bits, bits
 from tests.analysis.toys import dataset, toy_config, write_toy
+from tests.nanofiles import corrupt_basket
 
 NAME = "/store/tt.root"
 CHUNKS, EVENTS, SIZE = 4, 360, 90
@@ -31,15 +30,6 @@ def replicas(tmp_path):
     return toy, folders
 
 
-def corrupt(path: Path, branch: str, number: int) -> None:
-    """Overwrite the content of a basket."""
-    with uproot.open(path) as file:
-        seek = int(file["Events"][branch].member("fBasketSeek")[number])
-    content = bytearray(path.read_bytes())
-    content[seek + 100 : seek + 180] = b"\xff" * 80
-    path.write_bytes(bytes(content))
-
-
 def run(replicas, output, folders, **general):
     toy, _ = replicas
     redirectors = [f"file://{folder}" for folder in folders]
@@ -53,7 +43,7 @@ def run(replicas, output, folders, **general):
 def test_where_a_basket_is_corrupt_the_other_replica_serves_and_that_is_noted(replicas, tmp_path, executor):
     _, (first, second) = replicas
     run(replicas, tmp_path / "good", [second])
-    corrupt(first / NAME[1:], "Jet_pt", 2)
+    corrupt_basket(first / NAME[1:], "Jet_pt", 2)
     result = run(replicas, tmp_path / "out", [first, second], executor=executor, save_skimmed_output=True)
     assert result.succeeded
     assert_same_bits(bits(tmp_path / "out"), bits(tmp_path / "good"))
@@ -70,13 +60,23 @@ def test_where_a_basket_is_corrupt_the_other_replica_serves_and_that_is_noted(re
 def test_where_all_replicas_are_corrupt_the_chunk_fails_and_the_others_are_done(replicas, tmp_path):
     _, (first, second) = replicas
     for folder in (first, second):
-        corrupt(folder / NAME[1:], "Jet_pt", 2)
+        corrupt_basket(folder / NAME[1:], "Jet_pt", 2)
     result = run(replicas, tmp_path / "out", [first, second])
     (failure,) = result.report.failures
     assert (failure.start, failure.stop) == (180, 270)
     assert f"cannot read Jet_pt, entries 180 to 270 of file://{second}{NAME}" in failure.reason
     (one,) = result.report.datasets
     assert (one.processed, one.entries) == (EVENTS - SIZE, EVENTS)
+
+
+def test_a_file_that_broke_is_opened_anew_for_the_next_chunk(replicas, tmp_path):
+    _, (first, _) = replicas
+    corrupt_basket(first / NAME[1:], "Jet_pt", 3)
+    file = SourceFile(NAME, (f"file://{first}{NAME}",))
+    before = open_source(file, "Events")
+    result = run(replicas, tmp_path / "out", [first])
+    assert [one.start for one in result.report.failures] == [270]
+    assert open_source(file, "Events") is not before
 
 
 def test_a_replica_that_cannot_be_opened_any_more_is_noted_too(replicas, tmp_path):
@@ -92,7 +92,7 @@ def test_a_replica_that_cannot_be_opened_any_more_is_noted_too(replicas, tmp_pat
 def test_an_error_of_reading_names_the_file_and_an_error_in_a_function_does_not(replicas):
     _, (_, second) = replicas
     path = second / NAME[1:]
-    corrupt(path, "Jet_pt", 0)
+    corrupt_basket(path, "Jet_pt", 0)
     source = open_source(SourceFile("a", (str(path),)), "Events")
     events = source.events(source.branches, 0, 90, {})
     with pytest.raises(BrokenFileError, match="cannot read Jet_pt, entries 0 to 90 of") as caught:

@@ -18,7 +18,7 @@ from intccms.errors import MetadataError, NoReachableReplicaError, OutputError
 from intccms.metadata import DatasetMetadata, FileMetadata, MetadataStore, MetadataTask, read_metadata
 from intccms.schema import Config
 from tests.configurations import analysis_of
-from tests.nanofiles import html_named_root, truncated_copy, write_nano, write_without_events
+from tests.nanofiles import corrupt_basket, html_named_root, truncated_copy, write_nano, write_without_events
 
 
 class Reads:
@@ -208,6 +208,29 @@ def test_if_no_file_at_all_can_be_read_the_error_says_why_and_what_to_do(tmp_pat
         part in message for part in (str(tmp_path / "a.root"), "permissions", "tree_name", "intccms demo")
     )
     assert "grid proxy" not in message
+
+
+@pytest.mark.parametrize("lumi_blocks", [True, False])
+def test_a_replica_that_breaks_while_it_is_read_is_passed_over_too(tmp_path, lumi_blocks):
+    good, bad = tmp_path / "good/store/a.root", tmp_path / "bad/store/a.root"
+    written = write_nano(good, 5_000, data=True, lumi_blocks=lumi_blocks)
+    bad.parent.mkdir(parents=True)
+    bad.write_bytes(good.read_bytes())
+    corrupt_basket(bad, "luminosityBlock", 0, "LuminosityBlocks" if lumi_blocks else "Events")
+    analysis = Analysis(tmp_path)
+    redirectors = [str(tmp_path / "bad"), str(tmp_path / "good")]
+    entry = {"name": "data", "is_data": True, "cross_sections": None, "files": ["/store/a.root"]}
+    (found,) = analysis.read({**entry, "redirector": redirectors})
+    (record,) = found.files
+    assert (record.error, record.url, record.lumis) == (None, str(good), written.lumis)
+    assert record.urls == (str(bad), str(good))
+    ((url, reason),) = record.passed_over
+    assert url == str(bad)
+    assert "cannot read" in reason or "Error -3" in reason
+    # whoever reads the store later does not know how it was then
+    (again,) = analysis.read({**entry, "redirector": redirectors})
+    assert analysis.looked_at == []
+    assert again.files[0].passed_over == ()
 
 
 def test_redirectors_are_named_where_none_of_them_has_a_file(sites):

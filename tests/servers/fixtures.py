@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import secrets
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.servers.proxy import proxy
+from tests.servers.runs import start_run
 from tests.servers.s3 import s3
 from tests.servers.xrootd import xrootd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from tests.servers.proxy import Proxy
+    from tests.servers.runs import UserRun
     from tests.servers.s3 import S3Server
     from tests.servers.xrootd import XRootDServer
 
@@ -57,3 +60,17 @@ def delay_proxy() -> Iterator[Callable[[int], Proxy]]:
 def new_name() -> str:
     """A name that no other test uses, for a folder on a server of the module."""
     return secrets.token_hex(4)
+
+
+@pytest.fixture
+def user_run(tmp_path: Path) -> Iterator[Callable[..., UserRun]]:
+    """Start runs; what a test that failed leaves of them is killed."""
+    started = []
+
+    def start(*arguments: Any, **more: Any) -> UserRun:
+        started.append(start_run(tmp_path / "run", *arguments, **more))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.kill()

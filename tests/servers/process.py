@@ -95,6 +95,11 @@ class ServerProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self.port = 0
 
+    @property
+    def pid(self) -> int | None:
+        """Return the process, None if there is none."""
+        return None if self._process is None else self._process.pid
+
     def start(self) -> None:
         """Start on a free port; if somebody else takes it at the same moment, on another one."""
         for _ in range(3):
@@ -157,14 +162,19 @@ class ServerProcess:
             )
         end = time.monotonic() + _START
         while time.monotonic() < end and self._process.poll() is None:
-            try:
-                socket.create_connection((HOST, self.port), timeout=1).close()
-            except OSError:
-                time.sleep(0.02)
-            else:
+            if self._answers():
                 return True
+            time.sleep(0.02)
         self.kill()
         return False
+
+    def _answers(self) -> bool:
+        """Tell whether the server has started."""
+        try:
+            socket.create_connection((HOST, self.port), timeout=1).close()
+        except OSError:
+            return False
+        return True
 
     def _give_up(self) -> None:
         text = self._log.read_text(errors="replace")[-2000:]

@@ -10,7 +10,7 @@ from intccms.selection import Cutflow
 if TYPE_CHECKING:
     from intccms.analysis.ledger.names import Name
     from intccms.datasets.replicas import SourceFile
-    from intccms.errors import ConfigError, OutputError, PayloadFileError
+    from intccms.errors import ConfigError, CredentialsError, OutputError, PayloadFileError
     from intccms.histograms import Sums
     from intccms.metadata import LumiRanges
     from intccms.skimming.parts import SkimPart
@@ -157,6 +157,6 @@ class ChunkFailure:
 
 @dataclass(frozen=True)
 class Halt:
-    """What ends the run: our own output cannot be written, or configuration or payloads are wrong for every chunk."""
+    """What ends the run: our own output cannot be written, or configuration, payloads or credentials will not do for any chunk."""
 
-    error: OutputError | ConfigError | PayloadFileError
+    error: OutputError | ConfigError | CredentialsError | PayloadFileError

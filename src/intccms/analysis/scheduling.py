@@ -54,6 +54,8 @@ def run_work(
         If a worker could not write its output.
     ConfigError
         If a worker found out that the configuration is wrong for every chunk.
+    CredentialsError
+        If a server does not accept the user on a worker.
     PayloadFileError
         If a worker could not open the payload of a correction.
     """

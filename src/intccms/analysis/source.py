@@ -12,6 +12,7 @@ from intccms.analysis.progress import show_progress
 from intccms.analysis.report import Skipped
 from intccms.analysis.scheduling import run_each
 from intccms.datasets import DatasetManager
+from intccms.errors import CredentialsError
 from intccms.metadata import (
     FileMetadata,
     MetadataStore,
@@ -63,6 +64,8 @@ def source_metadata(
     ConfigError
         If a dataset is empty, a declared column is in none of the files looked at, or a position of theory weights is
         beyond those of a file.
+    CredentialsError
+        If a server does not accept the user.
     MetadataError, NoReachableReplicaError
         As `read_metadata`.
     """
@@ -79,6 +82,8 @@ def source_metadata(
         with show_progress("metadata", len(tasks), "files", show=show) as advance:
             for done in run_each(executor(), MetadataTask.__call__, tasks):
                 task, record = (done.item, _lost(done)) if isinstance(done, Lost) else done
+                if isinstance(record, CredentialsError):
+                    raise record
                 advance(1, failures=int(record.error is not None))
                 yield task, record
 

@@ -19,8 +19,17 @@ from intccms.analysis.results import Chunk, ChunkFailure, DatasetSums, Halt, Rec
 from intccms.analysis.skims import part_to_bytes
 from intccms.analysis.stopping import asked_to_stop
 from intccms.datasets import open_source
-from intccms.datasets.reading import UNREADABLE, broken_file, reason_of
-from intccms.errors import ConfigError, OutputError, PayloadFileError, ReplacedFileError
+from intccms.datasets.reading import broken_file, reason_of, refused_user, unreadable
+from intccms.datasets.sources import forget_sources
+from intccms.errors import (
+    BrokenFileError,
+    ConfigError,
+    CredentialsError,
+    InputFileError,
+    OutputError,
+    PayloadFileError,
+    ReplacedFileError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -67,16 +76,21 @@ class ProcessChunks:
             with np.errstate(all="ignore"):  # empty chunks and divisions in user code: their NaN are counted
                 result, passed_over = self._with_memory_at_hand(work)
             return self._commit(work, result, time.thread_time() - begin, passed_over)
-        except (OutputError, ConfigError) as exc:
+        except (OutputError, ConfigError, CredentialsError) as exc:
             return Halt(
                 type(exc)(str(exc))
             )  # without the cause, which another process may not be able to unpickle
         except Exception as exc:  # noqa: BLE001  the boundary where an error becomes a reported failure
             if _goes_back_to(exc, PayloadFileError):
                 return Halt(PayloadFileError(f"{exc} (on the worker {platform.node()})"))
+            if (refused := refused_user(exc)) is not None:
+                return Halt(refused)
             text = traceback.format_exc()
             chunk = work.chunk
-            sumw = sum_weights(chunk, self._chunks.datasets[chunk.dataset].weight_branch)
+            branch = self._chunks.datasets[chunk.dataset].weight_branch
+            sumw = None if _could_not_open(exc) else sum_weights(chunk, branch)
+            if broken_file(exc) is not None:
+                forget_sources()  # the server may be back for the next chunk, and the open file is not
             reason = f"{type(exc).__name__}: {exc}"
             return ChunkFailure(chunk, reason, text, sumw, isinstance(exc, ReplacedFileError))
 
@@ -105,6 +119,7 @@ class ProcessChunks:
                 if broken is None or work.chunk.part is not None or not 0 < len(left) < len(file.urls):
                     raise
                 passed_over.append((broken.url, reason_of(broken)))
+                forget_sources()
                 work = replace(work, chunk=replace(work.chunk, file=replace(file, urls=left)))
 
     def sums(self, work: Work) -> DatasetSums:
@@ -124,6 +139,11 @@ class ProcessChunks:
     @cached_property
     def _chunks(self) -> OneChunk:
         return OneChunk(self.config, self.skims)
+
+
+def _could_not_open(exc: Exception) -> bool:
+    """Tell whether no replica could be opened: to try it again for the weights would wait for dead servers twice."""
+    return isinstance(exc, InputFileError) and not isinstance(exc, BrokenFileError | ReplacedFileError)
 
 
 def _goes_back_to(exc: BaseException | None, kind: type[BaseException]) -> bool:
@@ -151,9 +171,10 @@ def sum_weights(chunk: Chunk, branch: str | None) -> float | None:
         return None
     if chunk.part is not None:
         return chunk.part.sumw
+    errors: tuple[type[BaseException], ...] = (*unreadable(), CredentialsError)
     try:
         source = open_source(chunk.file, chunk.tree_name)
         weights = source.arrays([branch], chunk.start, chunk.stop)[branch]
         return float(np.sum(np.asarray(weights, dtype=np.float64)))
-    except UNREADABLE:
+    except errors:
         return None

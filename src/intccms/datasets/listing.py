@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from intccms.datasets.replicas import is_remote
-from intccms.errors import ConfigError
+from intccms.errors import ConfigError, CredentialsError, InputFileError
+from intccms.utils.credentials import is_user_refused, refusal_text
+from intccms.utils.remote import error_text, storage_errors
 from intccms.utils.urls import is_url
 from intccms.utils.xrootd import is_xrootd, set_limits
 
@@ -136,7 +138,18 @@ def _glob(pattern: str) -> list[str]:
             set_limits()
         protocol = pattern.partition("://")[0]
         filesystem, path = fsspec.core.url_to_fs(pattern)
-        found = [filesystem.unstrip_protocol(one) for one in filesystem.glob(path)]
+        try:
+            found = [filesystem.unstrip_protocol(one) for one in filesystem.glob(path)]
+            if not found:
+                filesystem.ls(re.split(r"/[^/]*[*?[]", path)[0])  # patterns keep errors to themselves
+        except FileNotFoundError:
+            return []
+        except storage_errors() as exc:
+            if is_user_refused(exc):
+                message = f"cannot list {refusal_text(pattern, exc)}"
+                raise CredentialsError(message) from exc
+            message = f"cannot list {pattern}: {error_text(exc)}."
+            raise InputFileError(message) from exc
         return sorted((one if is_url(one) else f"{protocol}://{one}" for one in found), key=_natural)
     path = Path(pattern)
     anchor = Path(path.anchor) if path.is_absolute() else Path()

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 import cramjam
 import uproot
 
-from intccms.errors import BrokenFileError
+from intccms.errors import BrokenFileError, CredentialsError
+from intccms.utils.credentials import is_user_refused, refusal_text
+from intccms.utils.remote import storage_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["UNREADABLE", "broken_file", "reading", "reason_of"]
+__all__ = ["UNREADABLE", "broken_file", "reading", "reason_of", "refused_user", "unreadable"]
 
 UNREADABLE = (
     OSError,
@@ -36,6 +38,11 @@ UNREADABLE = (
     uproot.deserialization.DeserializationError,
 )
 """What libraries raise when bytes are not what they should be."""
+
+
+def unreadable() -> tuple[type[BaseException], ...]:
+    """Return `UNREADABLE` with what file systems raise that have errors of their own."""
+    return (*UNREADABLE, *storage_errors())
 
 
 @contextmanager
@@ -58,7 +65,7 @@ def reading(url: str, what: str) -> Iterator[None]:
         yield
     except BrokenFileError:
         raise
-    except UNREADABLE as exc:
+    except unreadable() as exc:
         message = f"cannot read {what} of {url}: {reason_of(exc)}"
         error = BrokenFileError(message)
         error.url = url
@@ -70,6 +77,16 @@ def broken_file(exc: BaseException | None) -> BrokenFileError | None:
     while exc is not None and not (isinstance(exc, BrokenFileError) and exc.url):
         exc = exc.__cause__ or exc.__context__
     return exc
+
+
+def refused_user(exc: BaseException | None) -> CredentialsError | None:
+    """Return the error that ends a run, if a server no longer accepts the user while a file is read."""
+    if isinstance(exc, CredentialsError):
+        return exc
+    broken = broken_file(exc)
+    if broken is None or not is_user_refused(broken.__cause__):
+        return None
+    return CredentialsError(f"cannot read {refusal_text(broken.url, broken.__cause__ or broken)}")
 
 
 def reason_of(exc: BaseException) -> str:

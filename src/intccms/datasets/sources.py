@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, replace
@@ -20,15 +21,16 @@ import uproot
 from coffea.nanoevents import NanoEventsFactory
 
 from intccms.datasets.nanoevents import Schema, TreeEvents, quiet_schema, without_collection
-from intccms.datasets.reading import UNREADABLE, reading, reason_of
+from intccms.datasets.reading import reading, reason_of, unreadable
 from intccms.datasets.replicas import SourceFile
-from intccms.errors import InputFileError, NoReachableReplicaError
+from intccms.errors import CredentialsError, InputFileError, NoReachableReplicaError
 from intccms.schema.explain import did_you_mean
+from intccms.utils.credentials import is_user_refused, refusal_text
 from intccms.utils.patience import PATIENCE
 from intccms.utils.xrootd import forget_handle, is_xrootd, set_limits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 __all__ = [
     "EventSource",
@@ -121,17 +123,20 @@ def first_replica[T](
         If there is only one replica and it cannot be read.
     NoReachableReplicaError
         If there are several and none can, with the reason of each.
+    CredentialsError
+        If none can, and one because its server does not accept the user.
     """
-    reasons = []
+    reasons: list[tuple[str, BaseException]] = []
     for url in file.urls:
         try:
             result = action(url)
-        except UNREADABLE as exc:
+        except unreadable() as exc:
             reasons.append((url, exc))
         else:
             if passed_over is not None:
                 passed_over += [(failed, reason_of(exc)) for failed, exc in reasons]
             return result
+    _refuse_credentials(reasons)
     last = reasons[-1][1]
     if len(reasons) == 1:
         if isinstance(last, InputFileError):
@@ -143,6 +148,18 @@ def first_replica[T](
     raise NoReachableReplicaError(message) from last
 
 
+def _refuse_credentials(reasons: Sequence[tuple[str, BaseException]]) -> None:
+    """Raise if a replica might be read with other credentials; its server will refuse all other files too."""
+    refused = next(((url, exc) for url, exc in reasons if is_user_refused(exc)), None)
+    if refused is None:
+        return
+    others = "".join(f" {url}: {reason_of(exc)}." for url, exc in reasons if url != refused[0])
+    message = (
+        f"cannot read {refusal_text(*refused)}{' Other replicas fail as well:' if others else ''}{others}"
+    )
+    raise CredentialsError(message) from refused[1]
+
+
 def open_source(file: SourceFile, tree_name: str) -> EventSource:
     """Open the first replica that can be read, or return it from this thread's cache.
 
@@ -150,6 +167,8 @@ def open_source(file: SourceFile, tree_name: str) -> EventSource:
     ------
     InputFileError
         If no replica can be read, or the file has no such tree (with the names it has).
+    CredentialsError
+        As `first_replica`.
     """
     cache = _thread_cache()
     key = (file.urls, tree_name, _local_state(file))
@@ -165,8 +184,28 @@ def open_source(file: SourceFile, tree_name: str) -> EventSource:
     return source
 
 
+_NOTHING = re.compile(r"expected Chunk of length \d+,\s+received 0 bytes")
+"""What uproot says of a file of 0 bytes."""
+
+
 def open_root(url: str, **options: Any) -> Any:
-    """Open a ROOT file with the time-outs of this package."""
+    """Open a ROOT file with the time-outs of this package.
+
+    Raises
+    ------
+    InputFileError
+        If it has 0 bytes; for other errors, what uproot and the file systems raise.
+    """
+    try:
+        return _open_root(url, **options)
+    except OSError as exc:
+        if _NOTHING.search(str(exc)) is None:
+            raise
+        message = f"{url} is empty: it has 0 bytes. Transfer it again."
+        raise InputFileError(message) from exc
+
+
+def _open_root(url: str, **options: Any) -> Any:
     # `{url: None}` keeps a colon in the name from being taken for the path of an object
     if not is_xrootd(url):
         return uproot.open({url: None}, **options)

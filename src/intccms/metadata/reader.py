@@ -102,19 +102,19 @@ def read_simulation_file(
         If the sum of weights cannot be known: no sums in ``Runs``, and the weights are absent from the
         events or the file is a skim, of which the events left say nothing about those generated.
     """
-    facts, trees = first_replica(file, lambda url: _facts(url, tree_name, ("Runs",)))
-    runs = trees.get("Runs", {})
-    source = open_source(file, tree_name) if branches or facts["format"] != "ttree" else None
+    facts, trees = _facts_of_some_replica(file, tree_name, "Runs")
+    runs, good = trees.get("Runs", {}), _beginning_with(facts["url"], file)
+    source = open_source(good, tree_name) if branches or facts["format"] != "ttree" else None
     if source is not None:
         facts |= {"entries": source.entries, "uuid": source.uuid}
     # what `Runs` adds up is genWeight, and no other weight
     sums = _sums_of_runs(runs, facts["url"]) if weight_branch == _SUMMED else None
     if sums is None:
-        sums = _sums_of_events(source or open_source(file, tree_name), weight_branch, runs)
+        sums = _sums_of_events(source or open_source(good, tree_name), weight_branch, runs)
     facts |= sums
     lacking = [one for one in weight_sums if one not in facts["weight_sums"]]
     if lacking:
-        _count_lacking(facts, runs, lacking, lambda: source or open_source(file, tree_name), weight_branch)
+        _count_lacking(facts, runs, lacking, lambda: source or open_source(good, tree_name), weight_branch)
     return _record(file, facts, source if branches else None)
 
 
@@ -129,10 +129,11 @@ def read_data_file(file: SourceFile, tree_name: str, *, branches: bool) -> FileM
     InputFileError
         If no replica can be read, there is no such tree, or runs and lumi sections are in neither tree.
     """
-    facts, trees = first_replica(file, lambda url: _facts(url, tree_name, ("LuminosityBlocks",)))
+    facts, trees = _facts_of_some_replica(file, tree_name, "LuminosityBlocks")
     sections = trees.get("LuminosityBlocks", {})
     known = {"run", "luminosityBlock"} <= sections.keys()
-    source = None if known and not branches and facts["format"] == "ttree" else open_source(file, tree_name)
+    needed = branches or not known or facts["format"] != "ttree"
+    source = open_source(_beginning_with(facts["url"], file), tree_name) if needed else None
     if source is not None:
         facts |= {"entries": source.entries, "uuid": source.uuid}
         if not known:
@@ -141,9 +142,23 @@ def read_data_file(file: SourceFile, tree_name: str, *, branches: bool) -> FileM
     return _record(file, {**facts, "lumis": lumis}, source if branches else None)
 
 
+def _beginning_with(url: str, file: SourceFile) -> SourceFile:
+    """Return the file with the replica first that is known to be whole: others may open and then be cut short."""
+    return SourceFile(file.name, tuple(dict.fromkeys((url, *file.urls))))
+
+
 def _record(file: SourceFile, facts: Mapping[str, Any], source: EventSource | None) -> FileMetadata:
     names = None if source is None else tuple(sorted(source.branches))
     return FileMetadata(name=file.name, urls=file.urls, branches=names, **facts)
+
+
+def _facts_of_some_replica(
+    file: SourceFile, tree_name: str, other: str
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Return what `_facts` does, with the replicas that could not be read."""
+    passed_over: list[tuple[str, str]] = []
+    facts, trees = first_replica(file, lambda url: _facts(url, tree_name, (other,)), passed_over)
+    return facts | {"passed_over": tuple(passed_over)}, trees
 
 
 def _facts(

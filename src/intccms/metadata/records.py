@@ -53,6 +53,8 @@ class FileMetadata:
     """Run and lumi-section content (data)."""
     branches: tuple[str, ...] | None = None
     """Columns of the event tree, where they were looked at."""
+    passed_over: tuple[tuple[str, str], ...] = ()
+    """Replicas that could not be read, each with the reason, where another one served; forgotten after the run."""
 
     def lacks(self, branches: Iterable[str]) -> list[str]:
         """Return the branches of theory weights of which it is unknown whether the file tells sums."""
@@ -60,7 +62,9 @@ class FileMetadata:
 
     def to_json(self) -> dict[str, Any]:
         """Return the facts that are set as JSON data."""
-        return {name: value for name, value in vars(self).items() if value not in (None, {}, ())}
+        kept = {name: value for name, value in vars(self).items() if value not in (None, {}, ())}
+        kept.pop("passed_over", None)
+        return kept
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from intccms.errors import MetadataError, NoReachableReplicaError
+from intccms.datasets.reading import broken_file, reason_of, refused_user
+from intccms.errors import CredentialsError, MetadataError, NoReachableReplicaError
 from intccms.metadata.reader import read_data_file, read_simulation_file
 from intccms.metadata.records import FileMetadata
 from intccms.metadata.store import MetadataStore, state_of
@@ -43,24 +44,49 @@ class MetadataTask:
     weight_sums: tuple[str, ...] = ()
     """Branches of theory weights whose sums are wanted."""
 
-    def __call__(self) -> tuple[MetadataTask, FileMetadata]:
-        """Return the facts of the file, or the reason why there are none; never raises for bad input."""
+    def __call__(self) -> tuple[MetadataTask, FileMetadata | CredentialsError]:
+        """Return the facts of the file, or the reason why there are none; never raises for bad input.
+
+        An error in their place is to end the run: the server does not accept the user, whatever file is asked for.
+        """
         state = state_of(self.file)
         try:
-            if self.weight_branch is None:
-                record = read_data_file(self.file, self.tree_name, branches=self.branches)
-            else:
-                record = read_simulation_file(
-                    self.file,
-                    self.tree_name,
-                    self.weight_branch,
-                    branches=self.branches,
-                    weight_sums=self.weight_sums,
-                )
+            record = self._from_some_replica()
         except Exception as exc:  # noqa: BLE001 - the task boundary: whatever a bad file does, it is reported
+            if (refused := refused_user(exc)) is not None:
+                return self, CredentialsError(str(refused))  # without the cause, which may not be picklable
             logger.debug("metadata of %s failed:\n%s", self.file.name, traceback.format_exc())
             record = FileMetadata(self.file.name, self.file.urls, error=f"{type(exc).__name__}: {exc}")
         return self, replace(record, state=state)
+
+    def _from_some_replica(self) -> FileMetadata:
+        """Return the facts, from the next replica where one breaks while it is read."""
+        file = self.file
+        passed_over: list[tuple[str, str]] = []
+        while True:
+            try:
+                record = self._read(file)
+            except Exception as exc:
+                broken = broken_file(exc)
+                left = tuple(url for url in file.urls if broken is not None and url != broken.url)
+                if broken is None or not 0 < len(left) < len(file.urls):
+                    raise
+                passed_over.append((broken.url, reason_of(broken)))
+                file = replace(file, urls=left)
+            else:
+                tried = dict.fromkeys((*passed_over, *record.passed_over))
+                return replace(record, urls=self.file.urls, passed_over=tuple(tried))
+
+    def _read(self, file: SourceFile) -> FileMetadata:
+        if self.weight_branch is None:
+            return read_data_file(file, self.tree_name, branches=self.branches)
+        return read_simulation_file(
+            file,
+            self.tree_name,
+            self.weight_branch,
+            branches=self.branches,
+            weight_sums=self.weight_sums,
+        )
 
 
 @dataclass(frozen=True)

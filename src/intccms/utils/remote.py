@@ -28,6 +28,7 @@ __all__ = [
     "is_refusal",
     "is_transient",
     "persistently",
+    "raised_by",
     "storage_errors",
 ]
 
@@ -269,8 +270,10 @@ def is_transient(exc: BaseException) -> bool:
     broken: tuple[type[BaseException], ...] = (
         ConnectionError,
         TimeoutError,
-        *_raised("botocore.exceptions", "HTTPClientError", "EndpointConnectionError", "ConnectTimeoutError"),
-        *_raised("aiohttp", "ClientConnectionError", "ClientPayloadError"),
+        *raised_by(
+            "botocore.exceptions", "HTTPClientError", "EndpointConnectionError", "ConnectTimeoutError"
+        ),
+        *raised_by("aiohttp", "ClientConnectionError", "ClientPayloadError"),
     )
     if isinstance(exc, broken):
         return True
@@ -282,7 +285,7 @@ def is_transient(exc: BaseException) -> bool:
 
 def is_refusal(exc: BaseException) -> bool:
     """Tell whether the server, or the library before it, wants other credentials."""
-    lacking = _raised(
+    lacking = raised_by(
         "botocore.exceptions", "NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError"
     )
     return isinstance(exc, (PermissionError, *lacking))
@@ -293,15 +296,15 @@ def storage_errors() -> tuple[type[BaseException], ...]:
     return (
         OSError,
         NotImplementedError,
-        *_raised("botocore.exceptions", "BotoCoreError", "ClientError"),
-        *_raised("aiohttp", "ClientError"),
-        *_raised("google.auth.exceptions", "GoogleAuthError"),
-        *_raised("azure.core.exceptions", "AzureError"),
-        *_raised("fsspec.exceptions", "BlocksizeMismatchError", "FSTimeoutError"),
+        *raised_by("botocore.exceptions", "BotoCoreError", "ClientError"),
+        *raised_by("aiohttp", "ClientError"),
+        *raised_by("google.auth.exceptions", "GoogleAuthError"),
+        *raised_by("azure.core.exceptions", "AzureError"),
+        *raised_by("fsspec.exceptions", "BlocksizeMismatchError", "FSTimeoutError"),
     )
 
 
-def _raised(module: str, *names: str) -> tuple[type[BaseException], ...]:
+def raised_by(module: str, *names: str) -> tuple[type[BaseException], ...]:
     """Return types of errors of a module; only what was imported can have been raised."""
     return tuple(getattr(sys.modules[module], name) for name in names) if module in sys.modules else ()
 

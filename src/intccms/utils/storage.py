@@ -16,9 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from intccms.errors import ConfigError, OutputError
+from intccms.errors import ConfigError, CredentialsError, OutputError
 from intccms.schema import WorkerEval
 from intccms.schema.secrets import masked_text
+from intccms.utils.credentials import is_user_refused, refusal_text, without_credentials
 from intccms.utils.patience import PATIENCE, Deadline
 from intccms.utils.remote import FsspecFiles, error_text, is_refusal, persistently, storage_errors
 from intccms.utils.temporaries import is_temporary, temporary_name
@@ -276,8 +277,10 @@ class Storage:
         except storage_errors() as exc:
             raise self._error(verb, name, exc) from (None if self.options else exc)
 
-    def _error(self, verb: str, name: str, exc: BaseException) -> OutputError:
+    def _error(self, verb: str, name: str, exc: BaseException) -> OutputError | CredentialsError:
         """Return the error for the user: what failed, where, and what to do."""
+        if is_xrootd(self.folder) and is_user_refused(exc):
+            return CredentialsError(f"cannot {verb} {refusal_text(self.url(name), exc)}")
         if self.is_local:
             remedy = "Check permissions and free space there."
         elif isinstance(exc, FileNotFoundError):
@@ -293,15 +296,9 @@ class Storage:
     def _text(self, exc: BaseException) -> str:
         """Return what an error says, without anything that the options hold: they may be credentials."""
         text = error_text(exc)
-        for value in (*_texts_in({} if isinstance(exc, ConfigError) else self._options()), *_credentials()):
+        for value in _texts_in({} if isinstance(exc, ConfigError) else self._options()):
             text = text.replace(value, "***")
-        return masked_text(text)[:500].rstrip(".")
-
-
-def _credentials() -> Iterator[str]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
-        if value := os.environ.get(name):
-            yield value
+        return masked_text(without_credentials(text))[:500].rstrip(".")
 
 
 def _texts_in(value: Any) -> Iterator[str]:

@@ -6,7 +6,7 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from intccms.errors import OutputError
+from intccms.errors import CredentialsError, OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -62,7 +62,7 @@ class Place:
             name = f".probe-{secrets.token_hex(8)}.tmp"
             self.storage.put(name, b"")
             self.storage.delete([name])
-        except (FileNotFoundError, OutputError):
+        except (FileNotFoundError, OutputError, CredentialsError):
             return False
         return True
 
@@ -78,6 +78,6 @@ class Place:
         try:
             for name, content in given:
                 self.storage.put(str(name), content)
-        except OutputError:
+        except (OutputError, CredentialsError):
             return given  # the client tries, and stops the run if it cannot write them either
         return ()

@@ -161,12 +161,27 @@ def _notes_on_content(metadata: DatasetMetadata, fold: DatasetFold) -> list[str]
             f"{name}: {split} chunk{'s' if split > 1 else ''} did not fit into the memory of a worker and ran in pieces; "
             "sums differ from those of whole chunks by rounding only"
         )
+    notes += _notes_on_replicas(metadata)
     notes += [
         f"{name}: {count} chunk{'s' if count > 1 else ''} could not be read from "
         f"{masked_text(url)} and came from another replica ({masked_text(reason)})"
         for url, (count, reason) in fold.passed_over.items()
     ]
     return notes
+
+
+def _notes_on_replicas(metadata: DatasetMetadata) -> Iterator[str]:
+    """Yield a note for each redirector behind which files could not be read, though their other replicas could."""
+    reasons: dict[str, list[str]] = {}
+    for record in metadata.good:
+        for url, reason in record.passed_over:
+            reasons.setdefault(url.removesuffix(record.name).rstrip("/"), []).append(reason)
+    for where, found in reasons.items():
+        files = "1 file" if len(found) == 1 else f"{len(found)} files"
+        yield (
+            f"{metadata.dataset.name}: {files} could not be read from {masked_text(where)}, and the metadata came from "
+            f"another replica ({masked_text(found[0])})"
+        )
 
 
 def _dataset_report(
