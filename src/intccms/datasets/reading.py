@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import cramjam
 import uproot
 
+from intccms.datasets.health import HOSTS
 from intccms.errors import BrokenFileError, CredentialsError
 from intccms.utils.credentials import is_user_refused, refusal_text
 from intccms.utils.remote import storage_errors
@@ -66,6 +67,7 @@ def reading(url: str, what: str) -> Iterator[None]:
     except BrokenFileError:
         raise
     except unreadable() as exc:
+        HOSTS.failed(url, exc)
         message = f"cannot read {what} of {url}: {reason_of(exc)}"
         error = BrokenFileError(message)
         error.url = url

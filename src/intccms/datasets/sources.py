@@ -20,6 +20,7 @@ import awkward as ak
 import uproot
 from coffea.nanoevents import NanoEventsFactory
 
+from intccms.datasets.health import HOSTS
 from intccms.datasets.nanoevents import Schema, TreeEvents, quiet_schema, without_collection
 from intccms.datasets.reading import reading, reason_of, unreadable
 from intccms.datasets.replicas import SourceFile
@@ -108,6 +109,8 @@ def first_replica[T](
 ) -> T:
     """Return what the action makes of the first replica for which it succeeds.
 
+    Those on hosts that did not answer lately are tried last.
+
     Parameters
     ----------
     file
@@ -127,12 +130,14 @@ def first_replica[T](
         If none can, and one because its server does not accept the user.
     """
     reasons: list[tuple[str, BaseException]] = []
-    for url in file.urls:
+    for url in HOSTS.order(file.urls):
         try:
             result = action(url)
         except unreadable() as exc:
+            HOSTS.failed(url, exc)
             reasons.append((url, exc))
         else:
+            HOSTS.worked(url)
             if passed_over is not None:
                 passed_over += [(failed, reason_of(exc)) for failed, exc in reasons]
             return result
@@ -171,7 +176,7 @@ def open_source(file: SourceFile, tree_name: str) -> EventSource:
         As `first_replica`.
     """
     cache = _thread_cache()
-    key = (file.urls, tree_name, _local_state(file))
+    key = (HOSTS.order(file.urls), tree_name, _local_state(file))
     if key in cache:
         cache.move_to_end(key)
         return cache[key]
