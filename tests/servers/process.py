@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["HOST", "ServerProcess", "free_port", "needs", "server_folder"]
 
 HOST = "127.0.0.1"
+
+_PORTS = (20_000, 32_000)
 
 _START = 20
 """Seconds that a server has to open its port."""
@@ -47,11 +50,15 @@ def needs(program: str, remedy: str) -> str:
 
 
 def free_port() -> int:
-    """Return a port of the loopback address that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind((HOST, 0))
-        port: int = listener.getsockname()[1]
-        return port
+    """Return a port of the loopback address that nobody listens on.
+
+    It is none of those that the system gives out by itself: they may be in use when a server comes back.
+    """
+    while True:
+        port = random.randrange(*_PORTS)
+        with socket.socket() as listener, suppress(OSError):
+            listener.bind((HOST, port))
+            return port
 
 
 @contextmanager
