@@ -129,7 +129,8 @@ def test_what_goes_by_in_a_moment_is_waited_for(
     run = user_run(
         datasets,
         at=in_the_middle(toys),
-        environment=s3_server.environment(port=slow.port),
+        # one attempt of the library takes some seconds, with attempts and pauses of its own
+        environment={**s3_server.environment(port=slow.port), "INTCCMS_PATIENCE": "20"},
         save_skimmed_output=True,
         skimmed_dir=url,
     )

@@ -308,14 +308,25 @@ class AnalysisRunner:
             on_receipt = writer.take if writer is not None else lambda _receipt: None
             try:
                 folds = processing.run(missing, title=title, show=self._progress, on_receipt=on_receipt)
-            finally:
-                if writer is not None:
-                    writer.commit(processing.failures)
-                    write_plan(self.config, self.directory, plans)  # without the parts that are there now
+            except IntccmsError:
+                try:
+                    self._keep_parts(writer, processing, plans)
+                except IntccmsError as exc:  # what stopped the run matters more; the ledger knows the parts
+                    logger.debug("the manifests of the skims were not written either: %s", exc)
+                raise
+            self._keep_parts(writer, processing, plans)
             result = self._finish(plans, folds, time.monotonic() - begin, writer)
             if processing.stopped:
                 raise StoppedError(self._what_was_saved(result))
             return result
+
+    def _keep_parts(
+        self, writer: SkimWriter | None, processing: Processing, plans: list[DatasetPlan]
+    ) -> None:
+        """Enter the skim parts that were written into their manifests."""
+        if writer is not None:
+            writer.commit(processing.failures)
+            write_plan(self.config, self.directory, plans)  # without the parts that are there now
 
     def _plans(
         self, *, write_skims: bool, channels: bool = True, before_reading: Callable[[], None] | None = None
