@@ -12,6 +12,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from intccms.analysis import AnalysisRunner
@@ -110,6 +111,23 @@ def test_a_run_killed_at_random_moments_is_completed_without_doing_anything_twic
     assert sum(one["reused"] for one in report["datasets"]) >= kills
     if skims:
         assert_skims_are_whole(tmp_path / "out" / "skimmed", toys)
+
+
+def test_a_killed_process_takes_its_dask_cluster_along(toys, tmp_path, uninterrupted):
+    config, calls = write_config(tmp_path, toys), tmp_path / "calls"
+    run = start(config, "general.executor=dask")
+    assert run.until(lambda: len(calls_in(calls)) >= 5)
+    children = psutil.Process(run.pid).children(recursive=True)
+    assert len(children) >= WORKERS
+    run.kill(group=False)
+    _, alive = psutil.wait_procs(children, timeout=30)
+    assert [one for one in alive if one.status() != psutil.STATUS_ZOMBIE] == []
+    status, text = start(config).wait()
+    assert status == 0, text
+    assert_same_bits(bits(tmp_path / "out"), uninterrupted)
+    chunks, begun = toy_events(toys, CHUNK_SIZE), calls_in(calls)
+    assert set(begun) == set(chunks)
+    assert len(begun) <= len(chunks) + WORKERS
 
 
 def test_a_kill_before_anything_was_computed_leaves_a_directory_that_the_next_run_takes(

@@ -9,6 +9,7 @@ import sys
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -104,6 +105,40 @@ def test_all_workers_may_be_gone_for_a_minute(cluster, toys, tmp_path, undisturb
     # only what the workers had in hand was done again
     assert set(calls_in(calls)) == set(chunks)
     assert len(calls_in(calls)) <= len(chunks) + 2
+
+
+CLIENT = """
+import pickle
+from pathlib import Path
+
+from distributed import Client
+from intccms.analysis import AnalysisRunner
+from tests.servers.test_faults_of_workers import config_of
+
+folder = Path({folder!r})
+config = config_of(pickle.loads((folder / "toys").read_bytes()), folder, executor="dask")
+AnalysisRunner(config, Client({address!r}), progress=False).histogram()
+"""
+
+
+def test_a_client_that_is_killed_leaves_its_cluster_to_the_next_one(cluster, toys, tmp_path, undisturbed):
+    calls = tmp_path / "calls"
+    for _ in range(2):
+        cluster.start_worker()
+    (tmp_path / "toys").write_bytes(pickle.dumps(toys))
+    code = CLIENT.format(folder=str(tmp_path), address=cluster.address)
+    first = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parent.parent.parent)
+    while len(calls_in(calls)) < 4:
+        assert first.poll() is None
+        time.sleep(0.01)
+    first.kill()
+    first.wait()
+    config = config_of(toys, tmp_path, executor="dask")
+    assert AnalysisRunner(config, cluster.client, progress=False).histogram().succeeded
+    assert_all_is_there(tmp_path, toys, undisturbed)
+    begun = Counter(calls_in(calls))
+    assert set(begun) == set(toy_events(toys, CHUNK_SIZE))
+    assert begun.total() <= len(begun) + 2, "what the workers had in hand when the client died"
 
 
 def test_clocks_of_workers_may_be_hours_apart(cluster, toys, tmp_path, undisturbed):
