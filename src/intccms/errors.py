@@ -117,3 +117,7 @@ class FacilityError(IntccmsError, RuntimeError):
 
 class StoppedError(IntccmsError, RuntimeError):
     """The user wanted to stop; what ran was finished and saved."""
+
+    def _render_traceback_(self) -> list[str]:
+        """Return what a notebook shows instead of a traceback: nothing went wrong."""
+        return [str(self)]

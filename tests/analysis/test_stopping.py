@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections import Counter
@@ -12,6 +13,7 @@ from typing import Any
 
 import psutil
 import pytest
+from jupyter_client.manager import start_new_kernel
 
 from intccms.analysis.executors.base import Iterative
 from intccms.analysis.executors.of_coffea import Coffea
@@ -172,6 +174,62 @@ def test_twice_it_ends_at_once_and_what_was_saved_is_kept(executor, config, seco
     again = len(calls_in(calls))
     assert start(config, f"general.executor={executor}").wait()[0] == 0
     assert len(calls_in(calls)) == again
+
+
+NOTEBOOK = """
+from intccms import AnalysisRunner, load_config
+runner = AnalysisRunner(load_config({config!r}, ["general.executor=futures"]), progress=False)
+result = runner.histogram()
+print("complete:", result.succeeded)
+"""
+
+
+def test_the_interrupt_of_a_notebook_is_the_first_ctrl_c_and_its_restart_loses_nothing(
+    config, seconds, toys, tmp_path, uninterrupted
+):
+    calls = tmp_path / "calls"
+    seconds.write_text("0.3")
+    code = NOTEBOOK.format(config=str(config))
+    manager, client = start_new_kernel(env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+    try:
+        shown = execute(client, code, lambda: len(calls_in(calls)) >= 4, manager.interrupt_kernel)
+        assert "stopped, as you wished: " in shown
+        assert "Traceback" not in shown
+        begun = calls_in(calls)
+        assert len(begun) < len(toy_events(toys, CHUNK_SIZE))
+        children = psutil.Process(manager.provisioner.process.pid).children(recursive=True)
+        execute(client, code, lambda: len(calls_in(calls)) > len(begun), lambda: None, wait=False)
+        manager.restart_kernel(now=True)
+        assert_gone(children)
+        client.wait_for_ready(timeout=60)
+        seconds.unlink()
+        assert "complete: True" in execute(client, code, lambda: True, lambda: None)
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+    assert_same_bits(bits(tmp_path / "out"), uninterrupted)
+    chunks = toy_events(toys, CHUNK_SIZE)
+    assert set(calls_in(calls)) == set(chunks)
+    assert len(calls_in(calls)) <= len(chunks) + 2 * (os.cpu_count() or 1)
+
+
+def execute(client, code, until, action, *, wait=True):
+    """Run code in a kernel, act in the middle of it, and return what the notebook shows."""
+    number = client.execute(code)
+    end = time.monotonic() + 60
+    while not until():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    action()
+    shown = []
+    while wait:
+        message = client.get_iopub_msg(timeout=60)
+        content = message["content"]
+        if message["parent_header"].get("msg_id") == number:
+            shown.append(content.get("text", "") + "\n".join(content.get("traceback", ())))
+            if content.get("execution_state") == "idle":
+                break
+    return "\n".join(shown)
 
 
 def test_metadata_that_were_read_are_kept(toys, tmp_path, config):
