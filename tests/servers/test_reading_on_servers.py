@@ -121,6 +121,46 @@ def test_a_server_that_is_killed_is_an_error_in_a_bounded_time_and_comes_back(xr
         pytest.fail("the file cannot be read after the server is back")
 
 
+READ_FROM_S3 = """
+import sys, time
+from intccms.datasets import SourceFile, open_source
+source = open_source(SourceFile("x", (sys.argv[1],)), "second")
+print(source.entries, flush=True)
+input()
+for action in (
+    lambda: source.arrays(["x"], 0, source.entries),
+    lambda: open_source(SourceFile("y", (sys.argv[1].replace("events", "other"),)), "second"),
+):
+    start = time.monotonic()
+    try:
+        action()
+    except OSError as exc:
+        print(time.monotonic() - start)
+"""
+
+
+def test_input_on_s3_whose_server_hangs_is_an_error_in_a_bounded_time(s3_server, delay_proxy, tmp_path):
+    for name in ("events", "other"):
+        with uproot.recreate(tmp_path / f"{name}.root") as file:
+            file.mktree("second", {"x": "f4"}).extend({"x": np.arange(200_000, dtype="f4")})
+        (s3_server.files / f"bucket/{name}.root").write_bytes((tmp_path / f"{name}.root").read_bytes())
+    slow = delay_proxy(s3_server.port)
+    process = subprocess.Popen(
+        [sys.executable, "-c", READ_FROM_S3, "s3://bucket/events.root"],
+        env={**os.environ, **s3_server.environment(port=slow.port), "INTCCMS_PATIENCE": "3"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "200000\n"
+    slow.hang()
+    printed, _ = process.communicate("\n", timeout=60)
+    reading, opening = map(float, printed.split())
+    # with the limits of the libraries it takes half an hour
+    assert reading < 30
+    assert opening < 10
+
+
 def test_a_process_ends_although_its_server_hangs(xrootd_server, url):
     code = f"""
 from intccms.datasets.sources import open_root

@@ -11,7 +11,7 @@ from intccms.errors import ConfigError, CredentialsError, InputFileError
 from intccms.utils.credentials import is_user_refused, refusal_text
 from intccms.utils.remote import error_text, storage_errors
 from intccms.utils.urls import is_url
-from intccms.utils.xrootd import is_xrootd, set_limits
+from intccms.utils.waiting import limit_waiting
 
 if TYPE_CHECKING:
     from intccms.schema import Dataset
@@ -134,8 +134,7 @@ def _glob(pattern: str) -> list[str]:
     if is_url(pattern):
         import fsspec
 
-        if is_xrootd(pattern):
-            set_limits()
+        limit_waiting(pattern)
         protocol = pattern.partition("://")[0]
         filesystem, path = fsspec.core.url_to_fs(pattern)
         try:

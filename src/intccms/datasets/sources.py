@@ -28,7 +28,8 @@ from intccms.errors import CredentialsError, InputFileError, NoReachableReplicaE
 from intccms.schema.explain import did_you_mean
 from intccms.utils.credentials import is_user_refused, refusal_text
 from intccms.utils.patience import PATIENCE
-from intccms.utils.xrootd import forget_handle, is_xrootd, set_limits
+from intccms.utils.waiting import limit_waiting
+from intccms.utils.xrootd import forget_handle, is_xrootd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -212,9 +213,9 @@ def open_root(url: str, **options: Any) -> Any:
 
 def _open_root(url: str, **options: Any) -> Any:
     # `{url: None}` keeps a colon in the name from being taken for the path of an object
+    limit_waiting(url)
     if not is_xrootd(url):
         return uproot.open({url: None}, **options)
-    set_limits()
     timeout = options.setdefault("timeout", math.ceil(PATIENCE))
     try:
         return uproot.open({url: None}, **options)
@@ -323,8 +324,7 @@ def _open_parquet(url: str) -> EventSource:
     import fsspec
     import pyarrow.parquet as pq
 
-    if is_xrootd(url):
-        set_limits()
+    limit_waiting(url)
     with fsspec.open(url, "rb") as handle:
         size = handle.seek(0, 2)
         handle.seek(max(0, size - 8))
@@ -345,7 +345,8 @@ def _open_parquet(url: str) -> EventSource:
         return factory.events()
 
     def arrays(columns: Iterable[str], start: int, stop: int) -> dict[str, Any]:
-        read = ak.from_parquet(url, columns=list(columns))[start:stop]
+        with reading(url, f"entries {start} to {stop}"):
+            read = ak.from_parquet(url, columns=list(columns))[start:stop]
         return {name: read[name] for name in columns}
 
     # a footer tells little of the values: a local file that was written anew in place is another one
