@@ -157,8 +157,8 @@ def test_input_on_s3_whose_server_hangs_is_an_error_in_a_bounded_time(s3_server,
     printed, _ = process.communicate("\n", timeout=60)
     reading, opening = map(float, printed.split())
     # with the limits of the libraries it takes half an hour
-    assert reading < 30
-    assert opening < 10
+    assert reading < 15
+    assert opening < 15
 
 
 def test_a_process_ends_although_its_server_hangs(xrootd_server, url):
