@@ -56,12 +56,13 @@ class Scripted:
     receipts: list[Receipt] = field(default_factory=list)
     """Those that the run told of."""
     workers: int = 2
+    can_finish: bool = False
 
-    def map(self, task: Any, items: Any, *, width: int | None = None) -> Iterator[list[Any]]:
-        groups = list(items)
+    def map(self, sharing: Any, items: Any, **_: Any) -> Iterator[tuple[list[Any], dict[str, Any]]]:
+        groups = [group for _, group in items]
         self.rng.shuffle(groups)
         for group in groups:
-            yield [self._outcome(task, work) for work in group]
+            yield [self._outcome(sharing.function, work) for work in group], {}
 
     def _outcome(self, task: Any, work: Work) -> Receipt | ChunkFailure:
         if self.delivers == 0:
