@@ -46,7 +46,12 @@ __all__ = [
 
 
 class IntccmsError(Exception):
-    """Base of every error that intccms raises on purpose."""
+    """Base of every error that intccms raises on purpose; credentials that are known are not in its text."""
+
+    def __init__(self, *args: object) -> None:
+        from intccms.schema.secrets import without_known  # not before: the schema raises these errors
+
+        super().__init__(*(without_known(one) if isinstance(one, str) else one for one in args))
 
 
 class ConfigError(IntccmsError, ValueError):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from intccms.errors import ConfigError
+from intccms.schema import WorkerEval
 from tests.analysis.breaking import (
     assert_same_bits,
     assert_skims_are_whole,
@@ -131,7 +132,10 @@ def test_another_code_of_the_same_function_is_said_to_be_that(analysis):
 def test_other_credentials_are_no_other_skim_and_are_written_nowhere(analysis):
     skimming = analysis.config["preprocess"]["skimming"]
     for number, switches in enumerate((SKIM_ONLY, SKIM_ONLY, ON_SKIMS)):
-        options = {"storage_options": {"key": f"marked-{number}", "secret": f"hidden-{number}"}}
+        values = {"key": f"marked-{number}", "secret": f"hidden-{number}"}
+        options = {
+            "storage_options": {name: WorkerEval(lambda value=value: value) for name, value in values.items()}
+        }
         skimming["output"] = {"to_kwargs": options, "from_kwargs": options}
         result, calls = analysis.run(switches)
         assert result.report.complete

@@ -20,8 +20,9 @@ _SECRET = "testsecret0123456789"  # of a server that lives for one test
 class S3Server(ServerProcess):
     """Serves the folders of a folder as buckets; there is one, named ``bucket``."""
 
-    def __init__(self, folder: Path, program: str) -> None:
+    def __init__(self, folder: Path, program: str, key: str = _KEY, secret: str = _SECRET) -> None:
         self._program = program
+        self.key, self.secret = key, secret
         self.files = folder / "buckets"
         """Where the buckets lie on this machine; what is put there directly is seen late."""
         (self.files / "bucket").mkdir(parents=True)
@@ -29,11 +30,13 @@ class S3Server(ServerProcess):
 
     url = "s3://bucket"
 
-    def options(self, *, port: int | None = None, key: str = _KEY, secret: str = _SECRET) -> dict[str, Any]:
+    def options(
+        self, *, port: int | None = None, key: str | None = None, secret: str | None = None
+    ) -> dict[str, Any]:
         """Return the options for s3fs; with the port of a proxy, if it is to go through one."""
         return {
-            "key": key,
-            "secret": secret,
+            "key": key or self.key,
+            "secret": secret or self.secret,
             "endpoint_url": f"http://{HOST}:{port or self.port}",
             # rclone answers a request for a range with the checksum of the whole
             "config_kwargs": {
@@ -55,16 +58,16 @@ class S3Server(ServerProcess):
     def _arguments(self, port: int) -> list[str]:
         return [
             *(self._program, "serve", "s3", str(self.files), "--addr", f"{HOST}:{port}"),
-            *("--auth-key", f"{_KEY},{_SECRET}", "--config", "/dev/null", "--log-level", "INFO"),
+            *("--auth-key", f"{self.key},{self.secret}", "--config", "/dev/null", "--log-level", "INFO"),
         ]
 
 
 @contextmanager
-def s3() -> Iterator[S3Server]:
-    """Yield a server that has started."""
+def s3(key: str = _KEY, secret: str = _SECRET) -> Iterator[S3Server]:
+    """Yield a server that has started and knows one pair of credentials."""
     program = needs("rclone", 'pip install "intccms[servers]"')
     with server_folder() as folder:
-        server = S3Server(folder, program)
+        server = S3Server(folder, program, key, secret)
         try:
             server.start()
             yield server

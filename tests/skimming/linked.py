@@ -46,7 +46,8 @@ def selecting(source: EventSource, mask: Any) -> Any:
 def write_linked(path: Path, n_events: int = 60, seed: int = 3) -> Linked:
     """Write muons, jets, their generator jets, large jets with subjets, weights of scales, and flat columns."""
     rng = np.random.default_rng(seed)
-    counts = {name: rng.integers(0, 4, n_events) for name in ("Muon", "Jet", "GenJet", "FatJet", "SubJet")}
+    names = ("Muon", "Jet", "GenJet", "FatJet", "SubJet", "GenPart")
+    counts = {name: rng.integers(0, 4, n_events) for name in names}
 
     def per_object(name: str, values: Any) -> Any:
         return ak.unflatten(values, counts[name])
@@ -82,6 +83,8 @@ def write_linked(path: Path, n_events: int = 60, seed: int = 3) -> Linked:
         "Jet_jetId": per_object("Jet", rng.integers(0, 7, total("Jet")).astype(np.uint8)),
         # NanoEvents set it to zero: the source must be asked
         "Jet_charge": per_object("Jet", rng.normal(0, 1, total("Jet")).astype(np.float32)),
+        # without it coffea takes a file for data, and makes no references to generated objects
+        "GenPart_pdgId": per_object("GenPart", rng.integers(-25, 26, total("GenPart")).astype(np.int32)),
         "FatJet_subJetIdx1": index("FatJet", "SubJet"),
         "FatJet_subJetIdx2": index("FatJet", "SubJet"),
         "LHEScaleWeight": ak.unflatten(rng.random(9 * n_events).astype(np.float32), np.full(n_events, 9)),

@@ -53,7 +53,7 @@ def test_every_branch_is_that_of_the_source_for_the_selected_events(linked, sour
 def test_only_what_nanoevents_do_not_show_is_read_again(source, mask):
     read = selecting(source, mask)
     flat_columns(events_of(source)[mask], source.branches, read)
-    counters = {"nMuon", "nJet", "nGenJet", "nFatJet", "nSubJet", "nLHEScaleWeight"}
+    counters = {"nMuon", "nJet", "nGenJet", "nFatJet", "nGenPart", "nSubJet", "nLHEScaleWeight"}
     assert set(read.asked) == counters | {"Jet_charge"}
 
 

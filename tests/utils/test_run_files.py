@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import subprocess
 import sys
 
@@ -14,7 +13,6 @@ from intccms.errors import OutputError
 from intccms.utils.files import atomic_path, write_atomically
 from intccms.utils.logging import log_to
 from intccms.utils.output import RunDirectory
-from intccms.utils.tools import load_dotenv
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path):
@@ -54,17 +52,18 @@ def test_what_is_logged_in_the_block_is_in_the_file_and_nothing_else(tmp_path):
     assert "outside" not in text
 
 
-def test_dotenv_sets_what_is_not_set_yet(tmp_path, monkeypatch):
-    monkeypatch.setenv("INTCCMS_TEST_SET", "before")
-    monkeypatch.delenv("INTCCMS_TEST_NEW", raising=False)
-    (tmp_path / ".env").write_text("export INTCCMS_TEST_SET=after\nINTCCMS_TEST_NEW='a b' # comment\n")
-    try:
-        assert load_dotenv(tmp_path / ".env")
-        assert os.environ["INTCCMS_TEST_SET"] == "before"
-        assert os.environ["INTCCMS_TEST_NEW"] == "a b"
-    finally:
-        os.environ.pop("INTCCMS_TEST_NEW", None)
-    assert not load_dotenv(tmp_path / "absent")
+def test_credentials_are_not_in_the_log_nor_in_its_tracebacks(tmp_path, monkeypatch):
+    monkeypatch.setenv("MY_STORE_SECRET", "Hidden/0123456789")
+    logger = logging.getLogger("intccms.something")
+    with log_to(tmp_path / "run.log"):
+        try:
+            {}["Hidden/0123456789"]
+        except KeyError:
+            logger.exception("cannot use %s with token=abc", "Hidden/0123456789")
+    text = (tmp_path / "run.log").read_text()
+    assert "cannot use *** with token=***" in text
+    assert "KeyError: '***'" in text
+    assert "Hidden" not in text
 
 
 def test_the_command_line_reads_dotenv_in_the_current_folder(tmp_path):

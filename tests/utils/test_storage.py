@@ -263,10 +263,10 @@ class TestWhereSkimsAre:
     def test_storage_options_are_those_of_writing_or_reading(self, configuration):
         configuration["preprocess"]["skimming"]["output"] = {
             "output_dir": "s3://bucket",
-            "to_kwargs": {"storage_options": {"key": "writer"}},
-            "from_kwargs": {"storage_options": {"key": "reader"}},
+            "to_kwargs": {"storage_options": {"profile": "writer"}},
+            "from_kwargs": {"storage_options": {"profile": "reader"}},
         }
         config = Config(**configuration)
-        assert skim_storage(config).options == {"key": "writer"}
-        assert skim_storage(config, reading=True).options == {"key": "reader"}
+        assert skim_storage(config).options == {"profile": "writer"}
+        assert skim_storage(config, reading=True).options == {"profile": "reader"}
         assert skim_storage(config).folder == "s3://bucket"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import pickle
 from collections import Counter
 from pathlib import Path
@@ -15,7 +14,7 @@ import cloudpickle
 from intccms.analysis.ledger import Ledger
 from intccms.analysis.ledger.names import RUNS, short_hash
 from intccms.schema.loading import config_modules
-from intccms.schema.secrets import masked, masked_text
+from intccms.schema.secrets import exposed_by, masked_text
 from intccms.utils.files import write_atomically
 from intccms.utils.storage import Storage
 from intccms.utils.urls import is_url
@@ -31,9 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["open_ledger", "other_runs", "register", "write_context", "write_plan"]
 
 logger = logging.getLogger(__name__)
-
-_SHORTEST = 6
-"""Length below which a value is found in any bytes by chance."""
 
 _PARTS = (
     "datasets",
@@ -123,16 +119,8 @@ def _pickled(config: Config, modules: Sequence[ModuleType]) -> bytes | None:
     ) as exc:
         logger.info("the configuration cannot be kept as it is (%s); intccms replay will need --current", exc)
         return None
-    return None if _holds_credentials(content) else content
-
-
-def _holds_credentials(content: bytes) -> bool:
-    """Tell whether the value of an environment variable that is named like a credential is in some bytes.
-
-    Functions are kept with the globals that they refer to, and modules read such variables when they are imported.
-    """
-    values = [value for name, value in os.environ.items() if masked({name: value})[name] == "***"]
-    return any(len(value) >= _SHORTEST and value.encode() in content for value in values)
+    # functions are kept with the globals that they refer to, and modules read variables when they are imported
+    return None if exposed_by(content) else content
 
 
 def write_plan(config: Config, directory: RunDirectory, plans: Sequence[DatasetPlan]) -> None:

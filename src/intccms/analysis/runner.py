@@ -26,7 +26,7 @@ from intccms.analysis.processing import Processing
 from intccms.analysis.progress import show_progress
 from intccms.analysis.run_result import RunResult
 from intccms.analysis.skimbook import SkimReader, SkimWriter
-from intccms.analysis.source import forget_replaced, left_out, source_metadata
+from intccms.analysis.source import column_notes, forget_replaced, left_out, source_metadata
 from intccms.errors import IntccmsError, StoppedError
 from intccms.histograms import load_output
 from intccms.metadata import DatasetMetadata, MetadataStore, wanted_sums
@@ -184,7 +184,13 @@ class AnalysisRunner:
             plans, _ = self._plans(
                 write_skims=self._writes_skims, channels=self.config.analyses, before_reading=check
             )
-            return Processing(self.config, plans, open_ledger(self.config), executor).missing()
+            missing = Processing(self.config, plans, open_ledger(self.config), executor).missing()
+            missing.notes = self._column_notes(plans, writes_skims=self._writes_skims)
+            return missing
+
+    def _column_notes(self, plans: list[DatasetPlan], *, writes_skims: bool) -> tuple[str, ...]:
+        metadata = [plan.metadata for plan in plans]
+        return column_notes(self.config, metadata, writes_skims=writes_skims)
 
     @property
     def _writes_skims(self) -> bool:
@@ -296,6 +302,7 @@ class AnalysisRunner:
             missing = processing.missing()
             if missing.work:
                 check()
+                missing.notes = self._column_notes(plans, writes_skims=writer is not None)
             self._announce(missing)
             if writer is not None:
                 writer.begin()

@@ -12,7 +12,7 @@ from intccms.analysis.progress import show_progress
 from intccms.analysis.report import Skipped
 from intccms.analysis.scheduling import run_each
 from intccms.datasets import DatasetManager
-from intccms.errors import CredentialsError
+from intccms.errors import CredentialsError, MissingBranchError
 from intccms.metadata import (
     FileMetadata,
     MetadataStore,
@@ -21,6 +21,7 @@ from intccms.metadata import (
     read_metadata,
     wanted_sums,
 )
+from intccms.schema.secrets import masked_text
 from intccms.selection.lumimask import check_golden_json
 from intccms.skimming import ColumnPlan
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from intccms.metadata import DatasetMetadata
     from intccms.schema import Config
 
-__all__ = ["check_columns", "forget_replaced", "left_out", "source_metadata"]
+__all__ = ["check_columns", "column_notes", "forget_replaced", "left_out", "source_metadata"]
 
 logger = logging.getLogger(__name__)
 
@@ -118,6 +119,22 @@ def check_columns(config: Config, metadata: Sequence[DatasetMetadata]) -> None:
         logger.warning("%s", warning)
 
 
+def column_notes(
+    config: Config, metadata: Sequence[DatasetMetadata], *, writes_skims: bool
+) -> tuple[str, ...]:
+    """Return how many columns are read, and go into skims; one line for datasets that are alike."""
+    plan = ColumnPlan(config, everything=writes_skims)
+    counts: dict[str, list[str]] = {}
+    for one in metadata:
+        if one.branches is not None:
+            try:
+                counts.setdefault(plan.counted(one.branches, one.dataset), []).append(one.dataset.name)
+            except MissingBranchError:  # its chunks will fail, and say so
+                continue
+    verb = "read and written to skims" if writes_skims else "read"
+    return tuple(f"{', '.join(names)}: {text} {verb}" for text, names in counts.items())
+
+
 def forget_replaced(config: Config, store: MetadataStore, folds: Mapping[str, DatasetFold]) -> bool:
     """Have files that were replaced behind a URL looked at again by the next run, and tell whether there are any.
 
@@ -152,4 +169,4 @@ def left_out(config: Config) -> list[Skipped]:
 
 def _lost(lost: Any) -> FileMetadata:
     file = lost.item.file
-    return FileMetadata(file.name, file.urls, error=f"reading it failed: {lost.reason}")
+    return FileMetadata(file.name, file.urls, error=masked_text(f"reading it failed: {lost.reason}"))

@@ -30,6 +30,7 @@ from intccms.errors import (
     PayloadFileError,
     ReplacedFileError,
 )
+from intccms.schema.secrets import masked_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -77,21 +78,21 @@ class ProcessChunks:
                 result, passed_over = self._with_memory_at_hand(work)
             return self._commit(work, result, time.thread_time() - begin, passed_over)
         except (OutputError, ConfigError, CredentialsError) as exc:
-            return Halt(
-                type(exc)(str(exc))
-            )  # without the cause, which another process may not be able to unpickle
+            # without the cause, which another process may not be able to unpickle
+            return Halt(type(exc)(masked_text(str(exc))))
         except Exception as exc:  # noqa: BLE001  the boundary where an error becomes a reported failure
             if _goes_back_to(exc, PayloadFileError):
-                return Halt(PayloadFileError(f"{exc} (on the worker {platform.node()})"))
+                return Halt(PayloadFileError(masked_text(f"{exc} (on the worker {platform.node()})")))
             if (refused := refused_user(exc)) is not None:
                 return Halt(refused)
-            text = traceback.format_exc()
+            # here: only this process knows the values that WorkerEval has computed
+            text = masked_text(traceback.format_exc())
             chunk = work.chunk
             branch = self._chunks.datasets[chunk.dataset].weight_branch
             sumw = None if _could_not_open(exc) else sum_weights(chunk, branch)
             if broken_file(exc) is not None:
                 forget_sources()  # the server may be back for the next chunk, and the open file is not
-            reason = f"{type(exc).__name__}: {exc}"
+            reason = masked_text(f"{type(exc).__name__}: {exc}")
             return ChunkFailure(chunk, reason, text, sumw, isinstance(exc, ReplacedFileError))
 
     def _with_memory_at_hand(self, work: Work) -> tuple[ChunkResult, Replicas]:
@@ -118,7 +119,7 @@ class ProcessChunks:
                 left = tuple(url for url in file.urls if broken is not None and url != broken.url)
                 if broken is None or work.chunk.part is not None or not 0 < len(left) < len(file.urls):
                     raise
-                passed_over.append((broken.url, reason_of(broken)))
+                passed_over.append((broken.url, masked_text(reason_of(broken))))
                 forget_sources()
                 work = replace(work, chunk=replace(work.chunk, file=replace(file, urls=left)))
 

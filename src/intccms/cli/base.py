@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sys
 from functools import wraps
-from pathlib import Path
-from traceback import print_exc
+from traceback import format_exc
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -48,10 +47,9 @@ def main(context: click.Context, *, traceback: bool, verbose: bool) -> None:
     Try `intccms demo` first: it makes its own input and needs no network.
     """
     context.obj = {"traceback": traceback}
-    if Path(".env").is_file():
-        from intccms.utils.tools import load_dotenv
+    from intccms.utils.tools import load_dotenv
 
-        load_dotenv()
+    load_dotenv()
     _configure_logging(verbose=verbose)
 
 
@@ -61,11 +59,14 @@ def _configure_logging(*, verbose: bool) -> None:
     from rich.console import Console
     from rich.logging import RichHandler
 
+    from intccms.utils.logging import MaskingFormatter
+
     level = logging.DEBUG if verbose else logging.INFO
     handler = RichHandler(level, console=Console(stderr=True), show_path=False, show_time=False)
     # Dask sets its own level when it is imported, and tells of every connection
+    handler.setFormatter(MaskingFormatter("%(message)s"))
     handler.addFilter(lambda record: record.levelno >= logging.WARNING or record.name.startswith("intccms"))
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler], force=True)
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("intccms").setLevel(level)
 
 
@@ -81,7 +82,9 @@ def without_traceback[**P, R](command: Callable[P, R]) -> Callable[P, R]:
             sys.exit(EXIT_STOPPED)
         except IntccmsError as exc:
             if (click.get_current_context().find_root().obj or {}).get("traceback"):
-                print_exc()
+                from intccms.schema.secrets import masked_text
+
+                click.echo(masked_text(format_exc()), err=True)
             click.secho("error: ", fg="red", bold=True, nl=False, err=True)
             click.echo(str(exc), err=True)
             sys.exit(EXIT_ERROR)

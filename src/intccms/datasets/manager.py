@@ -8,6 +8,7 @@ from intccms.datasets.listing import list_files
 from intccms.datasets.replicas import SourceFile, replicas
 from intccms.errors import ConfigError
 from intccms.schema.explain import did_you_mean
+from intccms.schema.secrets import check_url
 
 if TYPE_CHECKING:
     from intccms.schema import Config, Dataset
@@ -54,6 +55,8 @@ class DatasetManager:
             dataset = self[name]
             self._names[name] = list_files(dataset, self._base_dir)
             names = self._names[name][: self._max_files]
+            for one in names:
+                check_url(one, f"dataset {name!r}")  # a line of a listing
             redirectors = self.get_redirector(name)
             self._files[name] = [SourceFile(one, replicas(one, redirectors)) for one in names]
         return self._files[name]

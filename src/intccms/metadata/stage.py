@@ -13,6 +13,7 @@ from intccms.errors import CredentialsError, MetadataError, NoReachableReplicaEr
 from intccms.metadata.reader import read_data_file, read_simulation_file
 from intccms.metadata.records import FileMetadata
 from intccms.metadata.store import MetadataStore, state_of
+from intccms.schema.secrets import masked_text
 from intccms.utils.urls import is_url
 
 if TYPE_CHECKING:
@@ -56,7 +57,9 @@ class MetadataTask:
             if (refused := refused_user(exc)) is not None:
                 return self, CredentialsError(str(refused))  # without the cause, which may not be picklable
             logger.debug("metadata of %s failed:\n%s", self.file.name, traceback.format_exc())
-            record = FileMetadata(self.file.name, self.file.urls, error=f"{type(exc).__name__}: {exc}")
+            record = FileMetadata(
+                self.file.name, self.file.urls, error=masked_text(f"{type(exc).__name__}: {exc}")
+            )
         return self, replace(record, state=state)
 
     def _from_some_replica(self) -> FileMetadata:

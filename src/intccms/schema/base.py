@@ -6,8 +6,10 @@ validated, and a field's docstring is its help. Nothing here knows of files or a
 
 from __future__ import annotations
 
+import copyreg
 import importlib
 import inspect
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -28,6 +30,7 @@ from pydantic import (
 
 from intccms.errors import ConfigError
 from intccms.schema.explain import explain
+from intccms.schema.secrets import masked, remembered
 
 __all__ = [
     "SYS",
@@ -94,8 +97,12 @@ class Model(BaseModel):
     )
 
     def __init__(self, /, **data: Any) -> None:
-        with self._translated_errors(data):
-            super().__init__(**data)
+        try:
+            with self._translated_errors(data):
+                super().__init__(**data)
+        except ConfigError as exc:
+            _forget_pydantic(exc)
+            raise
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Assign a field after validating it; see the class. After an error the model is as it was."""
@@ -106,11 +113,17 @@ class Model(BaseModel):
         try:
             with self._translated_errors({**before, name: value}):
                 super().__setattr__(name, value)
-        except (ConfigError, ValidationError):
+        except (ConfigError, ValidationError) as exc:
+            _forget_pydantic(exc)
             # Pydantic assigns first where a validator sees the whole model
             object.__setattr__(self, "__dict__", before)
             object.__setattr__(self, "__pydantic_fields_set__", known)
             raise
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """Give the fields for a display, without what looks like a credential."""
+        for name, value in super().__repr_args__():
+            yield name, masked(value, name or "") if isinstance(value, Mapping) else value
 
     @classmethod
     @contextmanager
@@ -127,6 +140,12 @@ class Model(BaseModel):
             raise ConfigError(explain(exc, cls, data)) from None
         finally:
             _validation_depth.reset(token)
+
+
+def _forget_pydantic(error: BaseException) -> None:
+    """Let go of the error of Pydantic behind ours: it quotes what was given, which may hold credentials."""
+    if isinstance(error.__context__, ValidationError):
+        error.__context__ = None
 
 
 class ObjVar(NamedTuple):
@@ -177,7 +196,8 @@ class Payload:
 class WorkerEval:
     """A value that is computed on the worker, at the moment of use (a credential, a local path).
 
-    The value itself is never stored: neither the configuration dump nor a pickle nor a digest holds it.
+    The value itself is never stored: neither the configuration dump nor a pickle nor a digest holds it. Texts that were
+    computed are hidden in logs, errors and reports.
 
     Parameters
     ----------
@@ -197,11 +217,19 @@ class WorkerEval:
 
     def __call__(self) -> Any:
         """Compute the value, here and now."""
-        return self.function()
+        return remembered(self.function())
 
     def __repr__(self) -> str:
         """Show that there is a value, never which."""
         return "WorkerEval(...)"
+
+
+def _name_of_environment(environment: Any) -> str:
+    return "environb" if environment is getattr(os, "environb", None) else "environ"
+
+
+# a function that has ``from os import environ`` would carry all variables to the workers, and read them there
+copyreg.pickle(type(os.environ), _name_of_environment)
 
 
 def function_name(function: Any) -> str:

@@ -15,7 +15,7 @@ from intccms.schema.explain import did_you_mean, near_year
 from intccms.schema.general import GeneralConfig
 from intccms.schema.plotting import PlottingConfig
 from intccms.schema.preprocess import PreprocessConfig
-from intccms.schema.secrets import masked
+from intccms.schema.secrets import check_url, masked
 from intccms.schema.selection import Channel, GhostObservable, ObjectMask
 
 if TYPE_CHECKING:
@@ -142,6 +142,8 @@ class Config(Model):
             For contradictory switches, luminosities that do not fit the years, and filters that name
             nothing.
         """
+        for where, url in self._urls():
+            check_url(url, where)
         _check_modes(self.general)
         if not self.channels and self.analyses:
             message = (
@@ -160,6 +162,22 @@ class Config(Model):
                 if not dataset.is_data:
                     self.lumi_of(dataset)
         check_corrections(self.corrections, datasets, selected)
+
+    def _urls(self) -> Iterator[tuple[str, str]]:
+        """Give what may be URLs, each with its path."""
+        output = self.preprocess.skimming.output.output_dir
+        single = {
+            "general.skimmed_dir": self.general.skimmed_dir,
+            "general.ledger_url": self.general.ledger_url,
+            "preprocess.skimming.output.output_dir": output,
+            "datasets.base_dir": self.datasets.base_dir,
+        }
+        yield from ((where, url) for where, url in single.items() if url is not None)
+        for entry in self.datasets.datasets:
+            for name in ("redirector", "directories", "files"):
+                for item in getattr(entry, name) or []:
+                    for url in [item] if isinstance(item, str) else item:
+                        yield f"datasets.datasets[{entry.name}].{name}", url
 
     def selected_datasets(self) -> list[Dataset]:
         """Return the single datasets that ``general.processes`` lets pass, in configuration order."""

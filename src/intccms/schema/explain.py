@@ -13,6 +13,8 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from intccms.schema.secrets import masked, masked_text
+
 __all__ = ["did_you_mean", "explain", "item_name", "models_in", "near_year"]
 
 _MOST_PROBLEMS = 20
@@ -159,7 +161,7 @@ def _explain_group(problems: Sequence[_Problem]) -> list[str]:
     first = problems[0]
     where = f"{first.path}: " if first.path else ""
     near = _nearest_choice(first)
-    line = f"{where}should be {' or '.join(wanted)}, not {_short(first.given)}.{near}{_help(first)}"
+    line = f"{where}should be {' or '.join(wanted)}, not {_short(first)}.{near}{_help(first)}"
     return [line, *others]
 
 
@@ -195,9 +197,7 @@ def _explain_one(problem: _Problem) -> str:
     if problem.kind == "missing":
         return f"{where}this key is required and was not given.{_help(problem)}"
     text = problem.text.removeprefix("Value error, ")
-    return (
-        f"{where}{text}" if problem.kind == "value_error" else f"{where}{text}, not {_short(problem.given)}."
-    )
+    return f"{where}{text}" if problem.kind == "value_error" else f"{where}{text}, not {_short(problem)}."
 
 
 def _nearest_choice(problem: _Problem) -> str:
@@ -216,6 +216,8 @@ def _help(problem: _Problem) -> str:
     return ""
 
 
-def _short(value: Any) -> str:
-    text = repr(value)
+def _short(problem: _Problem) -> str:
+    """Return what was given, shortened and without credentials."""
+    given = problem.given
+    text = masked_text(repr(masked(given, problem.key) if isinstance(given, str) else given))
     return text if len(text) <= 80 else text[:77] + "..."

@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 from intccms.errors import ConfigError
 from intccms.schema.config import Config
 from intccms.schema.overrides import load_config_with_restricted_cli
+from intccms.schema.secrets import hide_in_error, masked_text
 
 __all__ = ["config_modules", "load_config"]
 
@@ -108,7 +109,10 @@ def _import_module(name: str, source: str) -> ModuleType:
     try:
         module = importlib.import_module(name)
     except Exception as exc:
-        message = f"{source} cannot be imported: {type(exc).__name__}: {exc}{_place_of(exc)}"
+        message = (
+            f"{source} cannot be imported: {masked_text(f'{type(exc).__name__}: {exc}')}{_place_of(exc)}"
+        )
+        hide_in_error(exc)
         raise ConfigError(message) from exc
     _note_states(module, set(sys.modules) - before)
     return module

@@ -17,6 +17,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from intccms.errors import ConfigError
 from intccms.schema.config import Config
 from intccms.schema.explain import did_you_mean, item_name, models_in
+from intccms.schema.secrets import masked_text
 
 if typing.TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -49,7 +50,7 @@ def apply_overrides(config: Config, args: Sequence[str]) -> Config:
     for text in args:
         path, equals, value = text.partition("=")
         if not equals or not path.strip():
-            message = f"override {text!r}: expected key=value, such as general.executor=futures."
+            message = f"override {masked_text(text)!r}: expected key=value, such as general.executor=futures."
             raise ConfigError(message)
         _assign(draft, path.strip(), value.strip())
     try:
@@ -57,7 +58,7 @@ def apply_overrides(config: Config, args: Sequence[str]) -> Config:
     except ConfigError as exc:
         if not args:
             raise
-        message = f"with the override{'s' if len(args) > 1 else ''} {' '.join(args)}: {exc}"
+        message = f"with the override{'s' if len(args) > 1 else ''} {masked_text(' '.join(args))}: {exc}"
         raise ConfigError(message) from None
     changed.note_origin(source=config.source, overrides=(*config.overrides, *args))
     return changed

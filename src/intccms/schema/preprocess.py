@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, JsonValue, field_validator, model_validator
 
 from intccms.schema.base import Count, Function, Functor, Model, ObjVar, StaticArguments
+from intccms.schema.secrets import literal_credentials
 
 __all__ = ["PreprocessConfig", "SkimOutput", "SkimmingConfig"]
 
@@ -22,10 +23,22 @@ class SkimOutput(Model):
     """Local folder or URL (``s3://bucket/skims``); default: `general.skimmed_dir`, else ``{output_dir}/skimmed``."""
     to_kwargs: StaticArguments = {}
     """Further options of ``awkward.to_parquet``, or ``compression`` and ``compression_level`` of ROOT files;
-    ``storage_options`` go to the file system that is written to."""
+    ``storage_options`` go to the file system that is written to; credentials in them must be `WorkerEval`."""
     from_kwargs: StaticArguments = Field(default={}, json_schema_extra=_not_in_digest)
     """Further options of ``NanoEventsFactory.from_parquet``, or of ``uproot.open`` for ROOT files; ``storage_options``
-    go to the file system."""
+    go to the file system, as in `to_kwargs`."""
+
+    @field_validator("to_kwargs", "from_kwargs")
+    @classmethod
+    def _holds_no_credentials(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if found := list(literal_credentials(value)):
+            message = (
+                f"{', '.join(found)}: a credential stands here as text, which would go to the workers and to whoever "
+                "gets the configuration. Let each worker look it up: WorkerEval(lambda: os.environ['NAME']), such as "
+                "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. S3 needs no options for these two where they are set."
+            )
+            raise ValueError(message)
+        return value
 
     @field_validator("to_kwargs")
     @classmethod

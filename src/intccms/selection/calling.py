@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from intccms.errors import FunctorError
 from intccms.schema import WorkerEval
 from intccms.schema.base import function_name
+from intccms.schema.secrets import hide_in_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -40,6 +41,7 @@ def call(
         raise FunctorError(message) from exc
     # also sys.exit(), which would end the run with a status of the user's choice
     except BaseException as exc:
+        hide_in_error(exc)
         if not has_worker_values((constants, list(arguments))):
             message = f"{where}: {_place(function, exc)} raised {type(exc).__name__}: {exc}"
             raise FunctorError(message) from exc
@@ -50,7 +52,7 @@ def call(
         )
         error = FunctorError(message)
         error.add_note("".join(traceback.format_tb(exc.__traceback__)))
-        raise error from None
+    raise error  # not in the handler: what it handles would hang on it
 
 
 def evaluated(value: Any) -> Any:

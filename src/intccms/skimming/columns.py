@@ -166,6 +166,22 @@ class ColumnPlan:
                 without += [] if complete else [correction.name]
         return BranchList(frozenset(names), tuple(dict.fromkeys(absent)), tuple(without))
 
+    def counted(self, available: Collection[str], dataset: Dataset) -> str:
+        """Return how many columns of a file are read, and how many of them whole collections stand for.
+
+        Parameters
+        ----------
+        available, dataset
+            As for `branches`, with its errors.
+        """
+        names = self.branches(available, dataset, where="(a first file)").names & set(available)
+        whole = dict.fromkeys(use.column for use in self.for_dataset(dataset) if use.column.field is None)
+        shares = {
+            str(column): len(self._expand(column, available, is_data=dataset.is_data)[0]) for column in whole
+        }
+        listed = ", ".join(f"{count:,} {name}" for name, count in shares.items() if count)
+        return f"{len(names):,} of {len(available):,} columns{f', among them {listed}' if listed else ''}"
+
     def _of_optional(
         self, correction: Correction, available: Collection[str], *, is_data: bool
     ) -> tuple[set[str], bool]:

@@ -8,12 +8,21 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from intccms.errors import OutputError
+from intccms.schema.secrets import masked_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["log_to"]
+__all__ = ["MaskingFormatter", "log_to"]
+
+
+class MaskingFormatter(logging.Formatter):
+    """Formats records without credentials, in messages and in tracebacks."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the text of a record."""
+        return masked_text(super().format(record))
 
 
 @contextmanager
@@ -35,7 +44,7 @@ def log_to(path: Path) -> Iterator[None]:
     except OSError as exc:
         message = f"cannot write {path}: {exc.strerror}. Check space and permissions of {path.parent}."
         raise OutputError(message) from exc
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(MaskingFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     level = logger.level
     # without a handler Python would print warnings; in a notebook the one for the file must not silence them
     handlers = (

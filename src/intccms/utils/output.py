@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from intccms.schema.secrets import masked_text
-from intccms.utils.files import atomic_path, write_atomically
+from intccms.schema.secrets import masked_source, masked_text
+from intccms.utils.files import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -146,5 +145,11 @@ def _finite(data: Any) -> Any:
 
 
 def _copy(source: Path, target: Path) -> None:
-    with atomic_path(target) as temporary:
-        shutil.copyfile(source, temporary)
+    """Copy a file of Python code, without credentials that stand in it."""
+    content = source.read_bytes()
+    try:
+        code = content.decode()
+    except UnicodeDecodeError:  # declares another encoding
+        code = content.decode("latin-1")
+    hidden = masked_source(code)
+    write_atomically(target, content if hidden == code else hidden.encode())

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from intccms.errors import ConfigError, CredentialsError, OutputError
 from intccms.schema import WorkerEval
-from intccms.schema.secrets import masked_text
+from intccms.schema.secrets import hide_in_error, masked_text
 from intccms.utils.credentials import is_user_refused, refusal_text, without_credentials
 from intccms.utils.patience import PATIENCE, Deadline
 from intccms.utils.remote import FsspecFiles, error_text, is_refusal, persistently, storage_errors
@@ -265,6 +265,7 @@ class Storage:
         except OutputError:
             raise
         except storage_errors() as exc:
+            hide_in_error(exc)
             raise self._error(verb, name, exc) from (None if self.options else exc)
 
     @contextmanager
@@ -272,9 +273,11 @@ class Storage:
         try:
             yield
         except (FileNotFoundError, NotADirectoryError) as exc:
+            hide_in_error(exc)
             message = f"{masked_text(self.url(name))} does not exist"
             raise FileNotFoundError(message) from (None if self.options else exc)
         except storage_errors() as exc:
+            hide_in_error(exc)
             raise self._error(verb, name, exc) from (None if self.options else exc)
 
     def _error(self, verb: str, name: str, exc: BaseException) -> OutputError | CredentialsError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -9,9 +10,17 @@ if TYPE_CHECKING:
 
 __all__ = ["load_dotenv"]
 
+logger = logging.getLogger(__name__)
 
-def load_dotenv(path: str | Path = ".env") -> bool:
-    """Set environment variables from a ``.env`` file; variables that exist already win.
+
+def load_dotenv(path: str | Path | None = None) -> bool:
+    """Set environment variables from a ``.env`` file, as python-dotenv reads it; variables that exist already win.
+
+    Parameters
+    ----------
+    path
+        The file; default: ``.env`` in the current folder, or else in the nearest folder above that has one, so that
+        a notebook in a folder of a project finds the file of the project.
 
     Returns
     -------
@@ -20,4 +29,10 @@ def load_dotenv(path: str | Path = ".env") -> bool:
     """
     import dotenv
 
-    return bool(dotenv.load_dotenv(path, override=False))
+    # without `usecwd` python-dotenv would search the folders above this module
+    path = path or dotenv.find_dotenv(usecwd=True)
+    if not path:
+        return False
+    found = bool(dotenv.load_dotenv(path, override=False))
+    logger.debug("%s %s", "environment variables come from" if found else "no variables in", path)
+    return found

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 import cloudpickle
 
 from intccms.analysis.stopping import NEVER
+from intccms.errors import ConfigError
+from intccms.schema.secrets import exposed_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
     from intccms.analysis.stopping import Stop
 
-__all__ = ["Executor", "Iterative", "Lost", "unpickled"]
+__all__ = ["Executor", "Iterative", "Lost", "pickled", "unpickled"]
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,25 @@ class Iterative:
 
     def close(self) -> None:
         """There is nothing to release."""
+
+
+def pickled(function: Any) -> bytes:
+    """Return the pickle of a function for workers.
+
+    Raises
+    ------
+    ConfigError
+        If it holds the value of a credential that this process knows.
+    """
+    content: bytes = cloudpickle.dumps(function)
+    if origins := exposed_by(content):
+        message = (
+            f"the configuration, or a function of it, holds a credential ({', '.join(origins)}), which would be sent to "
+            "the workers. Let each worker look it up at the moment of use: WorkerEval(lambda: os.environ[NAME]), not a "
+            "variable that was set to it before."
+        )
+        raise ConfigError(message)
+    return content
 
 
 _kept: dict[str, tuple[bytes, Any]] = {}

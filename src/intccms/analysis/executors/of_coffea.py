@@ -7,9 +7,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import cloudpickle
-
-from intccms.analysis.executors.base import Lost, unpickled
+from intccms.analysis.executors.base import Lost, pickled, unpickled
 from intccms.analysis.stopping import NEVER
 
 if TYPE_CHECKING:
@@ -48,7 +46,7 @@ class Coffea:
         dies fails for that item only.
         """
         del stop
-        payload = cloudpickle.dumps(function)
+        payload = pickled(function)
         numbered = list(enumerate(items))
         for batch in [numbered] if width is None else [[one] for one in numbered]:
             yield from self._call(payload, batch)

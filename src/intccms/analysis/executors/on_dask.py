@@ -9,9 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import cloudpickle
-
-from intccms.analysis.executors.base import Lost, unpickled
+from intccms.analysis.executors.base import Lost, pickled, unpickled
 from intccms.analysis.stopping import NEVER, listening
 
 if TYPE_CHECKING:
@@ -50,7 +48,7 @@ class Dask:
         from distributed import as_completed
 
         # a task that returns the function, not scattered data: Dask runs it again when the worker that held it dies
-        payload = self.client.submit(_same, cloudpickle.dumps(function), pure=False)
+        payload = self.client.submit(_same, pickled(function), pure=False)
         token = secrets.token_hex(8)
         waiting = iter(items)
         under_way: dict[Any, Any] = {}

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 
-from intccms.analysis.executors.base import Lost, unpickled
+from intccms.analysis.executors.base import Lost, pickled, unpickled
 from intccms.analysis.stopping import NEVER, listening
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Futures:
         """Yield results as they come."""
         limit = self.workers if width is None else min(width, self.workers)
         self._asked.value = stop.requested
-        crew = _Crew(cloudpickle.dumps(function), self._idle, self._asked)
+        crew = _Crew(pickled(function), self._idle, self._asked)
         queue = deque(range(len(items)))
         try:
             with stop.telling(self._ask):

@@ -103,6 +103,8 @@ class Missing:
     """Chunks that failed before and are not tried again."""
     untouched: set[Chunk] = field(default_factory=set)
     """Chunks of which nothing was ever computed."""
+    notes: tuple[str, ...] = ()
+    """What else is worth knowing before it is computed."""
 
     @property
     def reused(self) -> int:
@@ -121,6 +123,7 @@ class Missing:
                 f"{'skim' if name == 'skim' else f'channel {name}'}: {reason}; {_chunks(count)}"
                 for (name, reason), count in self.reasons.items()
             ),
+            *self.notes,
         ]
 
     def __rich__(self) -> str:
