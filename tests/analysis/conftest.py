@@ -10,7 +10,7 @@ import pytest
 
 from intccms.analysis import AnalysisRunner
 from intccms.facilities import acquire_client
-from tests.analysis.toys import Toy, write_toy
+from tests.analysis.toys import Toy, write_toys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,12 +19,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def toys(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Toy]]:
     """Two files of simulation, one of another dataset, one of data."""
-    folder = tmp_path_factory.mktemp("toys")
-    return {
-        "tt": [write_toy(folder / "tt_0.root", 450, 1), write_toy(folder / "tt_1.root", 230, 2)],
-        "dy": [write_toy(folder / "dy_0.root", 310, 3)],
-        "data": [write_toy(folder / "data_0.root", 260, 4, data=True)],
-    }
+    return write_toys(tmp_path_factory.mktemp("toys"))
 
 
 @pytest.fixture(scope="session")

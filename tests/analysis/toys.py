@@ -17,7 +17,7 @@ import uproot
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Toy", "dataset", "expected_sums", "toy_config", "write_toy"]
+__all__ = ["Toy", "dataset", "expected_sums", "toy_config", "write_toy", "write_toys"]
 
 JET_EDGES = [30.0, 60.0, 100.0, 200.0, 400.0]
 MET_EDGES = [0.0, 40.0, 80.0, 300.0]
@@ -166,6 +166,15 @@ def observable_that_kills(values: Any, events: Any, number: int) -> Any:
 def nan_for_low(values: Any) -> Any:
     """NaN below 60 GeV."""
     return np.where(np.asarray(values) < 60, np.nan, np.asarray(values))
+
+
+def write_toys(folder: Path) -> dict[str, list[Toy]]:
+    """Write two files of simulation, one of another dataset, one of data."""
+    return {
+        "tt": [write_toy(folder / "tt_0.root", 450, 1), write_toy(folder / "tt_1.root", 230, 2)],
+        "dy": [write_toy(folder / "dy_0.root", 310, 3)],
+        "data": [write_toy(folder / "data_0.root", 260, 4, data=True)],
+    }
 
 
 def toy_config(datasets: list[dict[str, Any]], output: Path, *, chunk_size: int = 100, **general: Any) -> Any:

@@ -27,7 +27,7 @@ from tests.analysis.modes import (
     analysis_in,
     pack,
 )
-from tests.analysis.toys import write_toy
+from tests.analysis.toys import write_toys
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,7 @@ class Place:
 
 @pytest.fixture(scope="module")
 def toys(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("toys")
-    return {
-        "tt": [write_toy(folder / "tt_0.root", 450, 1), write_toy(folder / "tt_1.root", 230, 2)],
-        "dy": [write_toy(folder / "dy_0.root", 310, 3)],
-        "data": [write_toy(folder / "data_0.root", 260, 4, data=True)],
-    }
+    return write_toys(tmp_path_factory.mktemp("toys"))
 
 
 @pytest.fixture(scope="module")

@@ -14,13 +14,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from intccms.schema.secrets import masked_text
+from intccms.schema.secrets import masked_text, without_known
 from intccms.utils.remote import error_text, raised_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["is_user_refused", "refusal_text", "without_credentials"]
+__all__ = ["is_user_refused", "refusal_text"]
 
 _XROOTD_REFUSES = re.compile(r"\bAuth failed\b|\[3030\]")
 """What XRootD's client says, and its number of the protocol (kXR_AuthFailed); types of errors do not tell."""
@@ -41,7 +41,7 @@ _S3_REFUSES = frozenset(
 
 _CERTIFICATES = "/etc/grid-security/certificates"
 _RENEW = "voms-proxy-init --voms cms --valid 192:00"
-_SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "BEARER_TOKEN")
+_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 
 def is_user_refused(exc: BaseException | None) -> bool:
@@ -80,7 +80,7 @@ def refusal_text(url: str, exc: BaseException) -> str:
     exc
         The refusal.
     """
-    said = without_credentials(error_text(exc)).rstrip(".")[:300]
+    said = without_known(error_text(exc)).rstrip(".")[:300]
     advice = _about_keys() if url.startswith(("s3://", "s3a://")) else _about_proxy()
     return (
         f"{masked_text(url)}: the server, as seen from {platform.node()}, does not accept who asks ({said}). {advice} "
@@ -88,16 +88,8 @@ def refusal_text(url: str, exc: BaseException) -> str:
     )
 
 
-def without_credentials(text: str) -> str:
-    """Return a text without the values of variables that are secret."""
-    for name in _SECRETS:
-        if value := os.environ.get(name):
-            text = text.replace(value, "***")
-    return text
-
-
 def _about_keys() -> str:
-    key, secret = ("is set" if os.environ.get(name) else "is not set" for name in _SECRETS[:2])
+    key, secret = ("is set" if os.environ.get(name) else "is not set" for name in _KEYS)
     file = os.environ.get("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials"
     there = "exists" if Path(file).expanduser().is_file() else "does not exist"
     return (

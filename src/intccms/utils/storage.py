@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from intccms.errors import ConfigError, CredentialsError, OutputError
 from intccms.schema import WorkerEval
 from intccms.schema.secrets import hide_in_error, masked_text
-from intccms.utils.credentials import is_user_refused, refusal_text, without_credentials
+from intccms.utils.credentials import is_user_refused, refusal_text
 from intccms.utils.patience import PATIENCE, Deadline
 from intccms.utils.remote import FsspecFiles, error_text, is_refusal, persistently, storage_errors
 from intccms.utils.temporaries import is_temporary, temporary_name
@@ -301,7 +301,7 @@ class Storage:
         text = error_text(exc)
         for value in _texts_in({} if isinstance(exc, ConfigError) else self._options()):
             text = text.replace(value, "***")
-        return masked_text(without_credentials(text))[:500].rstrip(".")
+        return masked_text(text)[:500].rstrip(".")
 
 
 def _texts_in(value: Any) -> Iterator[str]:
