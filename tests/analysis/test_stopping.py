@@ -232,7 +232,16 @@ def execute(client, code, until, action, *, wait=True):
     return "\n".join(shown)
 
 
-def test_metadata_that_were_read_are_kept(toys, tmp_path, config):
+@pytest.fixture
+def heeding():
+    """The signal as Python takes it; jobs in the background of a shell are heedless of it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeding")
+def test_metadata_that_were_read_are_kept():
     """The files are read in this process, which stops itself while the second one is looked at."""
     seen = []
 
@@ -251,6 +260,7 @@ def test_metadata_that_were_read_are_kept(toys, tmp_path, config):
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+@pytest.mark.usefixtures("heeding")
 def test_other_handlers_of_the_signal_and_other_threads_are_left_alone():
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
@@ -272,6 +282,7 @@ def test_other_handlers_of_the_signal_and_other_threads_are_left_alone():
     assert handlers == [signal.default_int_handler]
 
 
+@pytest.mark.usefixtures("heeding")
 def test_executors_of_coffea_cannot_end_early_so_nothing_changes_there():
     with stoppable(Coffea(None)):
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -168,6 +168,7 @@ def test_the_log_of_a_run_tells_what_is_computed_and_why(analysis, caplog):
     assert caplog.messages == [
         f"{ALL} of {ALL} chunks to compute",
         f"channel SR: selection changed; {ALL} chunks",
+        "tt, dy: 18 of 19 columns, among them 5 Muon_*, 5 Jet_* read",
     ]
     caplog.clear()
     analysis.run()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from contextlib import contextmanager
+import sys
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from intccms.errors import OutputError
@@ -25,6 +26,20 @@ class MaskingFormatter(logging.Formatter):
         return masked_text(super().format(record))
 
 
+class _FileLog(logging.FileHandler):
+    """A log that a full disk cuts short, and nothing more: what else is written there tells of the disk."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Leave out what cannot be written, but no other error of a record."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
+    def close(self) -> None:
+        """Close the file, whether or not its last lines can be written."""
+        with suppress(OSError):
+            super().close()
+
+
 @contextmanager
 def log_to(path: Path) -> Iterator[None]:
     """Append what intccms logs in the block to a file; once, where blocks for the same file are nested.
@@ -40,7 +55,7 @@ def log_to(path: Path) -> Iterator[None]:
         return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handler = logging.FileHandler(path, delay=False, encoding="utf-8")
+        handler = _FileLog(path, delay=False, encoding="utf-8")
     except OSError as exc:
         message = f"cannot write {path}: {exc.strerror}. Check space and permissions of {path.parent}."
         raise OutputError(message) from exc
