@@ -113,7 +113,7 @@ def _measure(files: list[str], folder: Path, chunk_size: int) -> LedgerCost:
 
 def _watch_ledger(watch: Stopwatch, sizes: list[int]) -> None:
     """Put a clock around everything that a run would not do without a ledger, and note the sizes of records."""
-    from intccms.analysis import processing, runner, tasks
+    from intccms.analysis import one_chunk, processing, runner, tasks
     from intccms.analysis.ledger import Ledger, Place, Units
 
     for owner, name, title in (
@@ -125,7 +125,7 @@ def _watch_ledger(watch: Stopwatch, sizes: list[int]) -> None:
         (Place, "open", "token"),
         (Place, "close", "token"),
         (Place, "has", "looking whether it is there"),
-        (tasks, "record_of", "record made and compressed"),
+        (one_chunk, "record_of", "record made and compressed"),
         (Place, "commit", "commit"),
         (processing.Processing, "_take", "receipt noted"),
         (processing.Processing, "_close_file", "compaction"),
