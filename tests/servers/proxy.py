@@ -15,6 +15,7 @@ import socket
 import struct
 import subprocess
 import sys
+from collections import Counter
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,32 @@ __all__ = ["Proxy", "proxy"]
 
 HOST = "127.0.0.1"
 _BLOCK = 1 << 16
+
+_HANDSHAKE = 20
+"""Bytes with which a client of XRootD begins a connection."""
+_HEADER = struct.Struct(">2xH16xI")
+"""Of each of its requests: number of the stream, kind, arguments, and how many bytes follow."""
+_KINDS = {
+    3000: "auth",
+    3001: "query",
+    3003: "close",
+    3004: "dirlist",
+    3006: "protocol",
+    3007: "login",
+    3009: "mv",
+    3010: "open",
+    3013: "read",
+    3014: "rm",
+    3017: "stat",
+    3019: "write",
+    3023: "endsess",
+    3024: "bind",
+    3025: "readv",
+    3026: "pgwrite",
+    3027: "locate",
+    3030: "pgread",
+}
+"""As XProtocol.hh numbers them."""
 
 
 class Proxy:
@@ -59,6 +86,12 @@ class Proxy:
     def passed(self) -> int:
         """Number of bytes that went to the server so far."""
         return int(self._order(name="passed"))
+
+    @property
+    def requests(self) -> dict[str, int]:
+        """Number of requests of XRootD so far, by kind."""
+        counts: dict[str, int] = json.loads(self._order(name="requests"))
+        return counts
 
     def hang(self, after: int = 0) -> None:
         """Pass nothing on, in no direction, until `go_on`; begin after a number of further bytes to the server."""
@@ -107,6 +140,7 @@ class _Relay:
         self._open: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._count = self._passed = 0
+        self._requests: Counter[str] = Counter()
         self._stop_at = math.inf
         self._port = 0
 
@@ -136,6 +170,9 @@ class _Relay:
 
     def order_passed(self) -> int:
         return self._passed
+
+    def order_requests(self) -> str:
+        return json.dumps(self._requests)
 
     def order_hang(self, after: int) -> str:
         self._stop_at = self._passed + after
@@ -202,9 +239,12 @@ class _Relay:
         queue: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
         sender = asyncio.create_task(self._send(queue, writer, counted=direction == "there"))
         loop, passed = asyncio.get_running_loop(), 0
+        requests = _Requests(self._requests) if direction == "there" else None
         try:
             while data := await reader.read(_BLOCK):
                 passed += len(data)
+                if requests is not None:
+                    requests.see(data)
                 if limit is not None and passed > limit:
                     _reset(client)
                     return
@@ -234,6 +274,29 @@ class _Relay:
     def _reset_all(self) -> None:
         for writer in self._open:
             _reset(writer)
+
+
+class _Requests:
+    """Counts the requests of XRootD on one connection."""
+
+    def __init__(self, counts: Counter[str]) -> None:
+        self._counts = counts
+        self._skip, self._header = _HANDSHAKE, b""
+
+    def see(self, data: bytes) -> None:
+        """Look at what a client sends next."""
+        while data:
+            if self._skip:
+                skipped = min(self._skip, len(data))
+                self._skip, data = self._skip - skipped, data[skipped:]
+                continue
+            missing = _HEADER.size - len(self._header)
+            self._header, data = self._header + data[:missing], data[missing:]
+            if len(self._header) == _HEADER.size:
+                kind, self._skip = _HEADER.unpack(self._header)
+                self._header = b""
+                if kind in _KINDS:
+                    self._counts[_KINDS[kind]] += 1
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:

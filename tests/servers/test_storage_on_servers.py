@@ -236,3 +236,18 @@ def test_credentials_that_are_renewed_in_the_environment_are_used_at_once(s3_ser
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", s3_server.environment()["AWS_SECRET_ACCESS_KEY"])
     storage.put("tt/a", b"abc")
     assert storage.get("tt/a") == b"abc"
+
+
+@pytest.mark.parametrize("megabytes", [1, 20])
+def test_a_file_behind_xrootd_costs_few_requests(megabytes, xrootd_server, delay_proxy, new_name):
+    """A far server takes its time for each of them."""
+    slow = delay_proxy(xrootd_server.port)
+    content = os.urandom(1 << 20) * megabytes
+    Storage(xrootd_server.url).put(new_name, content)
+    storage = Storage(f"root://127.0.0.1:{slow.port}//store")
+    assert storage.get(new_name) == content
+    before = slow.requests
+    assert storage.get(new_name) == content
+    again = {kind: count - before[kind] for kind, count in slow.requests.items() if count > before[kind]}
+    assert again == {"open": 1, "read": 1 if megabytes == 1 else 2, "close": 1}
+    assert (before["login"], before["protocol"]) == (1, 1)

@@ -36,8 +36,8 @@ _LIMITS = {
 """Seconds, and a number of attempts. XRootD's own values wait 480 s for a closed port and for ever for a server
 that hangs; after a lost connection, `STREAMERRORWINDOW` is the time in which no new one is tried."""
 
-_BLOCK = 8 * 2**20
-"""Bytes of one request; each has to be answered before the deadline."""
+_WRITTEN, _READ = 8 * 2**20, 16 * 2**20
+"""Bytes of one request; each has to be answered before the deadline, and a far server takes its time for each."""
 
 # numbers of XRootD's protocol (kXR_...) and of its client (XrdCl::err...)
 _NOT_FOUND = 3011
@@ -127,7 +127,7 @@ class XRootDFiles:
         try:
             with _File(f"{self._host}/{temporary}", flags, deadline) as file, local.open("rb") as source:
                 offset = 0
-                while block := source.read(_BLOCK):
+                while block := source.read(_WRITTEN):
                     file.call("write", block, offset)
                     offset += len(block)
                     deadline.reached(offset)
@@ -170,7 +170,7 @@ class XRootDFiles:
             size, offset = int(file.call("stat").size), 0
             while offset < size:
                 # without a length the client would look for the size itself, and crash if nobody answers
-                block: bytes = file.call("read", offset, min(_BLOCK, size - offset))
+                block: bytes = file.call("read", offset, min(_READ, size - offset))
                 if not block:
                     message = f"the file has ended at {offset} of {size} bytes"
                     raise ConnectionError(message)
