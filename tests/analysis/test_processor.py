@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import awkward as ak
 import cloudpickle
@@ -20,6 +21,7 @@ from intccms.analysis.tasks import ProcessChunks
 from intccms.datasets import SourceFile
 from intccms.metadata import DatasetMetadata, FileMetadata
 from intccms.schema import load_config
+from intccms.skimming import SkimPart
 from intccms.utils.storage import Storage
 from tests.analysis.toys import dataset, expected_sums, toy_config, write_toy
 
@@ -280,6 +282,13 @@ def test_groups_hold_neighbouring_chunks_of_one_file_and_every_worker_gets_some(
     assert len(groups) >= 4 * workers
     if workers == 1:
         assert len(groups) < len(work) / 4, "a file is opened anew for every chunk"
+
+
+def test_groups_of_skim_parts_hold_those_of_several_files(config):
+    files = files_of(metadata_of(config, 10, 10, 10, 10, 10, 10, 10, 10), 10)
+    part = SkimPart(0, 10, 1, 0.0, (), "file_0/part_0.parquet", 1, "sha256:00")
+    work = [Work(replace(chunk, part=part), ("SR",), None) for file in files for chunk in file.chunks]
+    assert [len(group) for group in group_by_file(work, 1)] == [2, 2, 2, 2]
 
 
 def test_writing_a_toy_gives_negative_weights(tmp_path):

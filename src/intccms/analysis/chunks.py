@@ -55,15 +55,21 @@ def chunks_of(
 def group_by_file(work: Sequence[Work], workers: int, *, longest: int = 8) -> list[list[Work]]:
     """Return work on neighbouring chunks of the same file in groups, so that a worker opens the file once.
 
+    Skim parts are files of their own, so that all of a dataset are neighbours: the next one is fetched meanwhile.
     Groups are short enough that every worker gets several.
     """
     length = max(1, min(longest, len(work) // (4 * workers)))
     groups: list[list[Work]] = []
     for one in work:
         last = groups[-1] if groups else []
-        same = last and (last[-1].chunk.dataset, last[-1].chunk.file) == (one.chunk.dataset, one.chunk.file)
-        if same and len(last) < length:
+        if last and len(last) < length and _are_neighbours(last[-1].chunk, one.chunk):
             last.append(one)
         else:
             groups.append([one])
     return groups
+
+
+def _are_neighbours(one: Chunk, other: Chunk) -> bool:
+    if one.dataset != other.dataset:
+        return False
+    return (one.part is not None and other.part is not None) or one.file == other.file

@@ -52,6 +52,12 @@ class OneChunk:
         self._processors: dict[tuple[str, ...], AnalysisProcessor] = {}
         self.datasets: dict[str, Dataset] = {one.name: one for one in config.selected_datasets()}
 
+    def fetch(self, work: Work) -> None:
+        """Begin to fetch what the work will read, if it is a skim part behind a server."""
+        part = work.chunk.part
+        if part is not None and part.kept:
+            self._skims.fetch(work.chunk.dataset, part)
+
     def process(self, work: Work, passed_over: list[tuple[str, str]]) -> ChunkResult:
         """Return what the work makes of its chunk, and raise whatever goes wrong.
 

@@ -5,20 +5,22 @@ from __future__ import annotations
 import functools
 import json
 import operator
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from intccms.metadata.lumis import union
 from intccms.selection import Cutflow
+from intccms.skimming.ahead import ReadAhead
 from intccms.skimming.cache import cache_folder
 from intccms.skimming.flat import concatenated, flat_columns, made_columns, packed_columns
 from intccms.skimming.formats import format_named
-from intccms.skimming.part_files import PartFile, read_part, write_part
+from intccms.skimming.part_files import PartFile, fetch_part, open_part, write_part
 from intccms.skimming.parts import SkimPart
 from intccms.skimming.places import skim_storage
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
+    from pathlib import Path
 
     from intccms.analysis.columns import Columns
     from intccms.analysis.results import Chunk, DatasetSums, PartTarget
@@ -62,6 +64,7 @@ class SkimIO:
     def __init__(self, config: Config, folder: str) -> None:
         self._config = config
         self._folder = folder
+        self._ahead: ReadAhead[Path | bytes] = ReadAhead()
 
     def piece(
         self,
@@ -143,6 +146,11 @@ class SkimIO:
             lumis=union(piece.lumis for piece in pieces),
         )
 
+    def fetch(self, dataset: str, part: SkimPart) -> None:
+        """Begin to fetch a part that is read next, if it is behind a server; errors are those of reading it."""
+        if part.path is not None and not self._from.is_local:
+            self._ahead.begin(_key(dataset, part), partial(self._fetched, dataset, part))
+
     def read(self, dataset: str, part: SkimPart) -> EventSource:
         """Return the events of a part.
 
@@ -151,16 +159,18 @@ class SkimIO:
         InputFileError
             If it is gone, or not the one that was written.
         """
-        return read_part(
+        return open_part(
             self._format,
-            self._from,
-            f"{dataset}/{part.path}",
-            written=PartFile(part.size, part.checksum, part.changed),
-            cache=cache_folder(self._config),
+            self._ahead.take(_key(dataset, part), partial(self._fetched, dataset, part)),
+            self._from.url(f"{dataset}/{part.path}"),
+            _written(part),
             from_kwargs=self._output.from_kwargs,
             first=part.first,
             entries=part.kept,
         )
+
+    def _fetched(self, dataset: str, part: SkimPart) -> Path | bytes:
+        return fetch_part(self._from, f"{dataset}/{part.path}", _written(part), cache_folder(self._config))
 
     @cached_property
     def _output(self) -> SkimOutput:
@@ -177,6 +187,14 @@ class SkimIO:
     @cached_property
     def _from(self) -> Storage:
         return skim_storage(self._config, self._folder, reading=True)
+
+
+def _key(dataset: str, part: SkimPart) -> tuple[str, str | None, int]:
+    return dataset, part.path, part.first
+
+
+def _written(part: SkimPart) -> PartFile:
+    return PartFile(part.size, part.checksum, part.changed)
 
 
 def _flat(

@@ -9,6 +9,7 @@ import time
 import traceback
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -61,19 +62,21 @@ class ProcessChunks:
     def __call__(self, work: Sequence[Work]) -> list[Outcome]:
         """Return a receipt or a failure for each chunk, in order; nothing more after our own output fails, or at a stop."""
         outcomes: list[Outcome] = []
-        for one in work:
+        for one, following in zip_longest(work, work[1:]):
             if asked_to_stop():
                 break
-            outcomes.append(self._one(one))
+            outcomes.append(self._one(one, following))
             if isinstance(outcomes[-1], Halt):
                 break
         return outcomes
 
-    def _one(self, work: Work) -> Outcome:
+    def _one(self, work: Work, following: Work | None) -> Outcome:
         begin = time.thread_time()
         try:
             if all(self.place.has(name) for name in work.names):
                 return Receipt(work)  # committed by a worker that died before it could tell
+            if following is not None:
+                self._chunks.fetch(following)
             with np.errstate(all="ignore"):  # empty chunks and divisions in user code: their NaN are counted
                 result, passed_over = self._with_memory_at_hand(work)
             return self._commit(work, result, time.thread_time() - begin, passed_over)

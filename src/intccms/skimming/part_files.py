@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from intccms.skimming.formats import PartFormat
     from intccms.utils.storage import Storage
 
-__all__ = ["PartFile", "check_options", "read_part", "write_part"]
+__all__ = ["PartFile", "check_options", "fetch_part", "open_part", "read_part", "write_part"]
 
 _REWRITE = "Write it again with general.run_skimming=True."
 
@@ -88,22 +88,24 @@ def read_part(
     first: int = 0,
     entries: int | None = None,
 ) -> EventSource:
-    """Open one part, after making sure that it is the one that was recorded.
+    """Open one part, after making sure that it is the one that was recorded: `fetch_part`, then `open_part`."""
+    target = fetch_part(storage, name, written, cache)
+    return open_part(
+        form, target, storage.url(name), written, from_kwargs=from_kwargs, first=first, entries=entries
+    )
+
+
+def fetch_part(storage: Storage, name: str, written: PartFile, cache: Path | None = None) -> Path | bytes:
+    """Return a local file, or the bytes of a remote one, after making sure that it is the part that was recorded.
 
     Parameters
     ----------
-    form
-        The format.
     storage, name
         Where it is.
     written
         As the manifest has it. A local file with the same time of change is not read for its checksum.
     cache
         Where to keep a local copy of a remote part; None: the part is read into memory each time.
-    from_kwargs
-        Further options of the library that reads.
-    first, entries
-        Rows of the part in a file of several; None: all that follow.
 
     Raises
     ------
@@ -112,13 +114,47 @@ def read_part(
     """
     where = storage.url(name)
     try:
-        target = _verified(storage, name, written, cache)
+        return _verified(storage, name, written, cache)
     except FileNotFoundError as exc:
         message = f"skim part {where} is gone; expected {written.size} bytes with checksum {written.checksum}. {_REWRITE}"
         raise InputFileError(message) from exc
     except OutputError as exc:
         message = f"cannot read skim part {where}: {exc}"
         raise InputFileError(message) from exc
+
+
+def open_part(
+    form: PartFormat,
+    target: Path | bytes,
+    where: str,
+    written: PartFile,
+    *,
+    from_kwargs: Mapping[str, Any] | None = None,
+    first: int = 0,
+    entries: int | None = None,
+) -> EventSource:
+    """Open a part that was fetched.
+
+    Parameters
+    ----------
+    form
+        The format.
+    target
+        What `fetch_part` returned.
+    where
+        What the source shall say of its place.
+    written
+        As the manifest has it.
+    from_kwargs
+        Further options of the library that reads.
+    first, entries
+        Rows of the part in a file of several; None: all that follow.
+
+    Raises
+    ------
+    InputFileError
+        If the part cannot be read; it says how to have it written again.
+    """
     uuid = written.checksum.removeprefix("sha256:")[:32]
     try:
         return form.open(
