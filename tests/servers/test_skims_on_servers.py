@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 
 from intccms.analysis import AnalysisRunner
 from intccms.errors import ConfigError
-from intccms.schema import load_config
+from intccms.schema import WorkerEval, load_config
 from intccms.utils.storage import Storage
 from tests.analysis.breaking import assert_same_bits, bits
 from tests.analysis.modes import (
@@ -48,8 +49,15 @@ def toys(tmp_path_factory):
 def direct(toys, tmp_path_factory):
     """Bits of the analysis that reads the source and filters on the fly."""
     folder = tmp_path_factory.mktemp("direct")
-    assert analysis_in("parquet", toys, folder).run(ON_THE_FLY)[0].succeeded
+    assert small_analysis("parquet", toys, folder).run(ON_THE_FLY)[0].succeeded
     return bits(folder / "out")
+
+
+def small_analysis(form, toys, folder):
+    """Return the analysis with one channel: skims are the same, and there are many runs."""
+    analysis = analysis_in(form, toys, folder)
+    analysis.config["channels"] = [one for one in analysis.config["channels"] if one["name"] == "all"]
+    return analysis
 
 
 @pytest.fixture(params=["local", "s3", "root"])
@@ -67,7 +75,7 @@ def place(request, tmp_path, new_name, monkeypatch):
 
 @pytest.fixture(params=FORMATS)
 def analysis(request, place, toys, tmp_path):
-    analysis = analysis_in(request.param, toys, tmp_path)
+    analysis = small_analysis(request.param, toys, tmp_path)
     analysis.config["preprocess"]["skimming"]["output"]["output_dir"] = place.url
     analysis.skims = place.files
     return analysis
@@ -96,15 +104,47 @@ def test_every_mode_gives_the_same_bits_and_nothing_is_done_twice(analysis, plac
     assert_same_bits(bits(analysis.folder / "without copies"), direct)
 
 
-def test_processes_write_and_read_them_and_parts_can_be_put_together(analysis, place, direct):
-    workers = {"executor": "futures", "workers": 2}
-    assert analysis.run(SKIM_ONLY, **workers)[0].succeeded
+def test_parts_can_be_put_together(analysis, place, direct):
+    assert analysis.run(SKIM_ONLY)[0].succeeded
     assert pack(analysis, 10_000) == {name: (count, 1) for name, count in CHUNKS.items()}
     assert len(names_in(place)) == 1
-    result, _ = analysis.run(ON_SKIMS, "on skims", **workers)
-    assert result.succeeded
+    assert analysis.run(ON_SKIMS, "on skims")[0].succeeded
     assert_same_bits(bits(analysis.folder / "on skims"), direct)
     assert analysis.run(SKIM_ONLY)[1] == 0
+
+
+@pytest.mark.parametrize("analysis", ["parquet"], indirect=True)
+def test_processes_write_and_read_them(analysis, direct):
+    workers = {"executor": "futures", "workers": 2}
+    assert analysis.run(SKIM_ONLY, **workers)[0].succeeded
+    assert analysis.run(ON_SKIMS, "on skims", **workers)[0].succeeded
+    assert_same_bits(bits(analysis.folder / "on skims"), direct)
+
+
+@pytest.mark.parametrize("executor", ["iterative", "futures"])
+def test_workers_evaluate_credentials_of_their_own(
+    executor, s3_server, new_name, toys, tmp_path, direct, monkeypatch
+):
+    options = s3_server.options()
+    for name in ("key", "secret"):
+        monkeypatch.setenv(f"MY_{name.upper()}", options[name])
+    options |= {
+        "key": WorkerEval(lambda: os.environ["MY_KEY"]),
+        "secret": WorkerEval(lambda: os.environ["MY_SECRET"]),
+    }
+    analysis = small_analysis("parquet", toys, tmp_path)
+    analysis.config["preprocess"]["skimming"]["output"] |= {
+        "output_dir": f"{s3_server.url}/{new_name}",
+        "to_kwargs": {"storage_options": options},
+        "from_kwargs": {"storage_options": options},
+    }
+    workers = {"executor": executor, "workers": 2, "cache_dir": str(tmp_path / "cache")}
+    assert analysis.run(SKIM_ONLY, **workers)[0].succeeded
+    assert analysis.run(ON_SKIMS, "on skims", **workers)[0].succeeded
+    assert_same_bits(bits(tmp_path / "on skims"), direct)
+    secret = os.environ["MY_SECRET"].encode()
+    written = [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".py"]
+    assert not [path for path in written if secret in path.read_bytes()]
 
 
 def test_other_chunks_replace_them_and_other_filters_are_refused(analysis, place):
@@ -123,30 +163,31 @@ def test_other_chunks_replace_them_and_other_filters_are_refused(analysis, place
         analysis.run(ON_SKIMS, "refused")
 
 
-@pytest.mark.parametrize("fault", ["damaged", "removed"])
-def test_a_part_that_is_spoilt_costs_its_chunk_and_no_number_is_wrong(fault, analysis, place):
+def test_parts_that_are_spoilt_cost_their_chunks_and_no_number_is_wrong(analysis, place, direct):
     analysis.run(SKIM_ONLY)
     storage = Storage(place.url)
-    first, *_ = in_manifest(place)
-    name = f"tt/{first['path']}"
-    if fault == "damaged":
-        content = bytearray(storage.get(name))
-        content[len(content) // 2] ^= 0xFF
-        storage.put(name, bytes(content))
-    else:
-        storage.delete([name])
-    result, _ = analysis.run(ON_SKIMS, "spoilt")
-    report = result.report
-    (failure,) = report.failures
-    assert (failure.start, failure.stop) == (first["start"], first["stop"])
-    assert {"damaged": "its checksum is", "removed": "gone"}[fault] in failure.reason
+    damaged, removed = in_manifest(place, "tt")[0], in_manifest(place, "dy")[0]
+    name = f"tt/{damaged['path']}"
+    content = bytearray(storage.get(name))
+    content[len(content) // 2] ^= 0xFF
+    storage.put(name, bytes(content))
+    storage.delete([f"dy/{removed['path']}"])
+    report = analysis.run(ON_SKIMS, "spoilt")[0].report
+    failures = {failure.dataset: failure for failure in report.failures}
+    assert len(report.failures) == 2
+    assert "its checksum is" in failures["tt"].reason
+    assert "gone" in failures["dy"].reason
+    for dataset, part in (("tt", damaged), ("dy", removed)):
+        assert (failures[dataset].start, failures[dataset].stop) == (part["start"], part["stop"])
     assert {one.name: one.processed for one in report.datasets} == {
-        "tt": 680 - (first["stop"] - first["start"]),
-        "dy": 310,
+        "tt": 680 - (damaged["stop"] - damaged["start"]),
+        "dy": 310 - (removed["stop"] - removed["start"]),
         "data": 260,
     }
-    assert analysis.run(SKIM_ONLY, "mended", run_skimming=fault == "damaged")[0].succeeded
+    assert analysis.run(SKIM_ONLY)[1] == 1, "that a part is gone is seen in a listing"
+    assert analysis.run(SKIM_ONLY, run_skimming=True)[0].succeeded
     assert analysis.run(ON_SKIMS, "spoilt")[0].succeeded
+    assert_same_bits(bits(analysis.folder / "spoilt"), direct)
 
 
 def test_what_the_skim_loses_can_be_looked_for(analysis, toys):
