@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,8 +15,9 @@ from rich.console import Console
 from benchmarks.inputs import branches_of, copies, full_size_file
 from benchmarks.ledger import LEDGER_LINES, measure_ledger
 from benchmarks.merging import CONTENTS, MERGING_LINES, measure_merging
-from benchmarks.part_formats import PART_LINES, measure_part_formats
+from benchmarks.part_formats import FORMATS, PART_LINES, measure_part_formats
 from benchmarks.planning import PLANNING_LINES, measure_planning
+from benchmarks.remote import REMOTE_LINES, measure_remote
 from benchmarks.skims import SKIM_LINES, measure_skims
 from benchmarks.tables import as_table, keep, of_parts
 from benchmarks.throughput import THROUGHPUT_LINES, measure_throughput
@@ -185,6 +187,39 @@ def formats(place: Place, *, part_events: tuple[int, ...], part_columns: int, re
                 rows += measure_part_formats(source, home, events=events, columns=part_columns, repeat=repeat)
     place.console.print(as_table("Skim parts, CPU time on one core", PART_LINES, rows))
     keep(place.folder / "formats.json", rows)
+
+
+@main.command()
+@click.option("--files", default=4, show_default=True, help="Copies of the generated file.")
+@click.option("--chunk-size", default=34_000, show_default=True, help="Events per chunk.")
+@click.option("--form", type=click.Choice(FORMATS), multiple=True, default=FORMATS, show_default=True)
+@click.option("--round-trip", default=10.0, show_default=True, help="Delay of every answer [ms].")
+@click.option("--repeat", default=3, show_default=True, help="Repetitions; the fastest of each counts.")
+@click.pass_obj
+def remote(
+    place: Place, *, files: int, chunk_size: int, form: tuple[str, ...], round_trip: float, repeat: int
+) -> None:
+    """Compare skims behind a slow server (XRootD, which has to be installed) with local ones."""
+    if shutil.which("xrootd") is None:
+        message = "there is no xrootd: apt-get install xrootd-server xrootd-server-plugins"
+        raise click.ClickException(message)
+    rows, source = [], place.file("zstd:5")
+    with place.scratch() as folder:
+        inputs = copies(source, files, folder / "input")
+        for name in form:
+            with place.console.status(f"measuring {name} behind a slow server"):
+                rows.append(
+                    measure_remote(
+                        inputs,
+                        folder / name,
+                        form=name,
+                        chunk_size=chunk_size,
+                        round_trip=round_trip / 1e3,
+                        repeat=repeat,
+                    )
+                )
+    place.console.print(as_table("Skims behind root://, time on the wall", REMOTE_LINES, rows))
+    keep(place.folder / "remote.json", rows)
 
 
 @main.command()

@@ -11,7 +11,7 @@ from intccms.demo.config import demo_config
 from intccms.schema import ObjVar, load_config
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from intccms.schema import Config
@@ -31,6 +31,8 @@ def analysis_on(
     chunk_size: int = 20_000,
     missing_momentum: float = MISSING_MOMENTUM,
     muon_pt: float = 55.0,
+    collections: Sequence[str] = (),
+    output: Mapping[str, Any] | None = None,
     **general: Any,
 ) -> Config:
     """Return the demo's analysis of one simulated dataset.
@@ -47,15 +49,20 @@ def analysis_on(
         Threshold of the skim filter [GeV].
     muon_pt
         Threshold of the baseline selection [GeV]; another one makes all results anew.
+    collections
+        Further collections that the skim keeps.
+    output
+        Format and place of skims.
     general
         Further fields of ``general``.
     """
     whole = demo_config()
     skimming = {
         "function": _skim,
-        "use": [ObjVar("HLT", "TkMu50"), ObjVar("PuppiMET", "pt")],
+        "use": [ObjVar("HLT", "TkMu50"), ObjVar("PuppiMET", "pt"), *map(ObjVar, collections)],
         "static_kwargs": {"threshold": missing_momentum},
         "chunk_size": chunk_size,
+        "output": dict(output or {}),
     }
     baseline = {
         "function": _one_muon,
@@ -80,7 +87,7 @@ def skim_only(files: Sequence[str], output_dir: Path, *, chunk_size: int) -> Con
     return load_config({**parts, "channels": [{"name": "all"}]})
 
 
-def _skim(trigger: Any, met_pt: Any, *, threshold: float) -> dict[str, Any]:
+def _skim(trigger: Any, met_pt: Any, *_kept: Any, threshold: float) -> dict[str, Any]:
     return {"HLT_TkMu50": trigger, "missing momentum": met_pt > threshold}
 
 

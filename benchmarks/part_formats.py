@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["PART_LINES", "PartCosts", "measure_part_formats"]
+__all__ = ["FORMATS", "PART_LINES", "PartCosts", "measure_part_formats"]
 
 FORMATS = ("parquet", "ttree", "rntuple")
 
