@@ -285,7 +285,7 @@ class _Watch:
 def _nothing_ahead() -> Any:
     from intccms.analysis.one_chunk import OneChunk
 
-    return mock.patch.object(OneChunk, "fetch", lambda _self, _work: None)
+    return mock.patch.object(OneChunk, "fetch", return_value=None)
 
 
 def _forget_copies() -> None:
