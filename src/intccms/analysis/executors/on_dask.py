@@ -30,6 +30,8 @@ class Dask:
     can_finish = True
     _own: ExitStack = field(default_factory=ExitStack)
     """Closes the local cluster, if one was started for this executor."""
+    _level: int | None = None
+    """Of Dask's log, while it is hushed."""
 
     @property
     def workers(self) -> int:
@@ -71,6 +73,10 @@ class Dask:
                     item = under_way.pop(future)
                     yield future.result() if future.status == "finished" else _lost(item, future)
                     submit_next()
+        except (KeyboardInterrupt, GeneratorExit) as exc:
+            if stop.at_once or isinstance(exc, KeyboardInterrupt):
+                self._hush()
+            raise
         finally:
             if under_way:
                 self.client.cancel(list(under_way), force=True)
@@ -84,9 +90,19 @@ class Dask:
         ) as exc:  # the client was closed meanwhile: nothing runs any more
             logger.debug("workers were not told to stop: %s: %s", type(exc).__name__, exc)
 
+    def _hush(self) -> None:
+        """Keep Dask from telling of connections that end in mid-sentence, as they do when everything stops at once."""
+        dask_logger = logging.getLogger("distributed")
+        if self._level is None:
+            self._level = dask_logger.level
+        dask_logger.setLevel(logging.CRITICAL)
+
     def close(self) -> None:
         """Close the local cluster, if it was started here."""
         self._own.close()
+        if self._level is not None:
+            logging.getLogger("distributed").setLevel(self._level)
+            self._level = None
 
 
 def _same(payload: bytes) -> bytes:
