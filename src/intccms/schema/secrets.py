@@ -173,13 +173,17 @@ def remembered(value: Any) -> Any:
     return value
 
 
+_PLACES = ("_FILE", "_PATH", "_DIR")
+"""Ends of the names of variables that tell where a credential is, not what it is."""
+
+
 def known_secrets() -> dict[str, str]:
     """Return the credentials that this process knows: value -> where it comes from."""
     computed = dict.fromkeys(tuple(_computed), "a value that WorkerEval computed")
     named = {
         value: f"the environment variable {name}"
         for name, value in os.environ.items()
-        if _is_name(name) and _is_secret(value)
+        if _is_name(name) and not name.upper().endswith(_PLACES) and _is_secret(value)
     }
     return computed | named
 
