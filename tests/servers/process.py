@@ -121,8 +121,11 @@ class ServerProcess:
         The server dies with the thread that has started it, so that is no work for a thread of a moment.
         """
         self.kill()
-        if not self._start():
-            self._give_up()
+        end = time.monotonic() + _START
+        while not self._start():  # connections of the one before may hold the port for a moment
+            if time.monotonic() > end:
+                self._give_up()
+            time.sleep(0.2)
 
     def hang(self) -> None:
         """Let the server stand still: connections are accepted by the kernel, and nothing is answered."""
