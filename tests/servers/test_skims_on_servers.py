@@ -184,7 +184,8 @@ def test_parts_that_are_spoilt_cost_their_chunks_and_no_number_is_wrong(analysis
         "dy": 310 - (removed["stop"] - removed["start"]),
         "data": 260,
     }
-    assert analysis.run(SKIM_ONLY)[1] == 1, "that a part is gone is seen in a listing"
+    anew = 2 if place.url == str(place.files) else 1  # a local file also tells when it was changed
+    assert analysis.run(SKIM_ONLY)[1] == anew, "that a part is gone is seen in a listing"
     assert analysis.run(SKIM_ONLY, run_skimming=True)[0].succeeded
     assert analysis.run(ON_SKIMS, "spoilt")[0].succeeded
     assert_same_bits(bits(analysis.folder / "spoilt"), direct)

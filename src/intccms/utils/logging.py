@@ -9,7 +9,6 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from intccms.errors import OutputError
-from intccms.schema.secrets import masked_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +22,8 @@ class MaskingFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the text of a record."""
+        from intccms.schema.secrets import masked_text  # not for `--help`, which logs nothing
+
         return masked_text(super().format(record))
 
 
