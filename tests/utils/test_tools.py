@@ -104,7 +104,7 @@ def test_without_any_file_nothing_happens(monkeypatch):
 
 
 def test_the_values_are_not_logged(tmp_path, caplog):
-    with caplog.at_level("DEBUG"):
+    with caplog.at_level("DEBUG", logger="intccms"):
         loaded(tmp_path, "T_A=not-for-logs")
     assert str(tmp_path) in caplog.text
     assert "not-for-logs" not in caplog.text
