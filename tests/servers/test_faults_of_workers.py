@@ -204,7 +204,9 @@ def small_disk(tmp_path):
     folder = tmp_path / "disk"
     folder.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", folder], check=False)
-    if mounted.returncode:  # also for root, where the system is locked up; limits on files stand in for it elsewhere
+    if (
+        mounted.returncode
+    ):  # also for root, where the system is locked up; limits on files stand in for it elsewhere
         pytest.skip("a small disk cannot be mounted here")
     yield folder
     subprocess.run(["umount", "-l", folder], check=True)
