@@ -27,8 +27,8 @@ __all__ = ["Proxy", "proxy"]
 HOST = "127.0.0.1"
 _BLOCK = 1 << 16
 
-_HANDSHAKE = 20
-"""Bytes with which a client of XRootD begins a connection."""
+_HANDSHAKE = struct.pack(">5I", 0, 0, 0, 4, 2012)
+"""With which a client of XRootD begins a connection."""
 _HEADER = struct.Struct(">2xH16xI")
 """Of each of its requests: number of the stream, kind, arguments, and how many bytes follow."""
 _KINDS = {
@@ -277,15 +277,19 @@ class _Relay:
 
 
 class _Requests:
-    """Counts the requests of XRootD on one connection."""
+    """Counts the requests of XRootD on one connection; where another protocol is spoken, nothing."""
 
     def __init__(self, counts: Counter[str]) -> None:
         self._counts = counts
-        self._skip, self._header = _HANDSHAKE, b""
+        self._awaited, self._understood = _HANDSHAKE, True
+        self._skip, self._header = 0, b""
 
     def see(self, data: bytes) -> None:
         """Look at what a client sends next."""
-        while data:
+        head, data = data[: len(self._awaited)], data[len(self._awaited) :]
+        self._understood &= self._awaited.startswith(head)
+        self._awaited = self._awaited[len(head) :]
+        while data and self._understood:
             if self._skip:
                 skipped = min(self._skip, len(data))
                 self._skip, data = self._skip - skipped, data[skipped:]

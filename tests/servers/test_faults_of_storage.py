@@ -8,12 +8,14 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections import Counter
 
 import pytest
 
 from intccms.utils.storage import Storage
 from tests.analysis.breaking import assert_same_bits, bits, calls_in, report_of
 from tests.analysis.toys import dataset, write_toy
+from tests.servers.process import HOST
 from tests.servers.runs import CHUNK_SIZE, PATIENCE, truth
 
 EVENTS = 6 * CHUNK_SIZE
@@ -190,3 +192,46 @@ def test_a_server_of_skims_that_fails_stops_the_run_which_goes_on_later(
     assert_stopped(status, text, f"cannot write {url}/", r"given up after \d+ s", "the server is up")
     xrootd_server.mend()
     assert_goes_on(lambda: user_run(datasets, **settings), run, url, toys, expected)
+
+
+@pytest.fixture
+def on_skims(xrootd_server, delay_proxy, new_name, datasets, user_run):
+    """A proxy before the server of skims that were written, and the run that reads them, without copies."""
+    proxy = delay_proxy(xrootd_server.port)
+    settings = {"skimmed_dir": f"root://{HOST}:{proxy.port}//store/{new_name}", "read_from_cache": False}
+    status, text = user_run(datasets, save_skimmed_output=True, run_analysis=False, **settings).wait()
+    assert status == 0, text
+    return proxy, lambda: user_run(datasets, use_skimmed_input=True, **settings)
+
+
+def test_a_run_on_skims_asks_three_times_for_each_part_and_each_manifest(
+    on_skims, datasets, expected, tmp_path
+):
+    proxy, start = on_skims
+    before = Counter(proxy.requests)
+    status, text = start().wait()
+    assert status == 0, text
+    files = CHUNKS + len(datasets)
+    once = Counter(protocol=1, login=1)
+    assert Counter(proxy.requests) - before == once + Counter(open=files, read=files, close=files)
+    assert_same_bits(bits(tmp_path / "run/out"), expected)
+
+
+def test_skims_whose_server_falls_silent_cost_their_chunks_in_a_bounded_time(on_skims, expected, tmp_path):
+    proxy, start = on_skims
+    proxy.hang(after=2_000)  # after the manifests and a few parts
+    begin = time.monotonic()
+    status, text = start().wait()
+    # one part after the other is waited for, and the next one meanwhile
+    assert time.monotonic() - begin < (CHUNKS + 5) * PATIENCE
+    assert status == 1, text
+    report = report_of(tmp_path / "run/out")
+    lost = sum(failure["entries"] for failure in report["failures"])
+    processed = sum(one["processed"] for one in report["datasets"])
+    assert 0 < processed == CHUNKS * CHUNK_SIZE - lost < CHUNKS * CHUNK_SIZE
+    for failure in report["failures"]:
+        assert re.search(r"cannot read skim part root://.*given up after \d+ s", failure["reason"])
+    proxy.go_on()
+    status, text = start().wait()
+    assert status == 0, text
+    assert_same_bits(bits(tmp_path / "run/out"), expected)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from intccms.utils.xrootd import set_limits
 from tests.servers.process import HOST, needs, server_folder
 
 STARTS_BOTH = """
@@ -98,3 +100,27 @@ def test_the_proxy_counts_and_delays_each_direction(s3_server, delay_proxy):
         client.sendall(b"PUT /a HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc")
         assert client.recv(1000).startswith(b"HTTP/1.1 503 SlowDown")
     assert request() < 0.14
+
+
+def test_the_proxy_counts_the_requests_of_xrootd_by_kind(xrootd_server, s3_server, delay_proxy):
+    set_limits()  # before the client is imported
+    from XRootD import client
+    from XRootD.client.flags import OpenFlags
+
+    content = bytes(range(256)) * 40_000  # in many pieces
+    path = f"/store/{secrets.token_hex(4)}"
+    proxy = delay_proxy(xrootd_server.port)
+    assert proxy.requests == {}
+    with client.File() as file:
+        assert file.open(f"root://{HOST}:{proxy.port}/{path}", OpenFlags.NEW)[0].ok
+        assert file.write(content)[0].ok
+        assert file.read(0, 1000)[1] == content[:1000]
+        assert file.vector_read([(0, 10), (1000, 10)])[0].ok
+    counts = proxy.requests
+    assert (counts.pop("protocol"), counts.pop("login")) == (1, 1)
+    assert counts == {"open": 1, "write": 1, "read": 1, "readv": 1, "close": 1}
+    other = delay_proxy(s3_server.port)
+    with socket.create_connection((HOST, other.port)) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" + content[:1000])
+        assert connection.recv(100).startswith(b"HTTP/1.1 ")
+    assert other.requests == {}
