@@ -198,6 +198,7 @@ class FsspecFiles:
 
 _kept: OrderedDict[Any, Any] = OrderedDict()
 _KEPT = 8
+_keeping = threading.Lock()
 
 
 def _file_system(url: str, options: Mapping[str, Any]) -> Any:
@@ -210,12 +211,15 @@ def _file_system(url: str, options: Mapping[str, Any]) -> Any:
 
     credentials = tuple(sorted(item for item in os.environ.items() if item[0].startswith(_SETTINGS)))
     key = (os.getpid(), threading.get_ident(), url.partition("://")[0], repr(options), credentials)
-    if key not in _kept:
-        _kept[key] = fsspec.core.url_to_fs(url, skip_instance_cache=True, **options)[0]
+    with _keeping:  # the key is that of this thread, but another one may drop what it stands for
+        filesystem = _kept.pop(key, None)
+    if filesystem is None:
+        filesystem = fsspec.core.url_to_fs(url, skip_instance_cache=True, **options)[0]
+    with _keeping:
+        _kept[key] = filesystem
         while len(_kept) > _KEPT:
             _kept.popitem(last=False)
-    _kept.move_to_end(key)
-    return _kept[key]
+    return filesystem
 
 
 _SETTINGS = ("AWS_", "FSSPEC_", "GOOGLE_", "AZURE_")
