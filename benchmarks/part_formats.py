@@ -15,7 +15,7 @@ from intccms.datasets import SourceFile, open_source
 from intccms.datasets.nanoevents import Schema, quiet_schema
 from intccms.skimming.flat import flat_columns
 from intccms.skimming.formats import format_named
-from intccms.skimming.part_files import read_part, write_part
+from intccms.skimming.part_files import fetch_part, open_part, write_part
 from intccms.utils.storage import Storage
 
 if TYPE_CHECKING:
@@ -119,9 +119,9 @@ def _costs(name: str, columns: Mapping[str, Any], folder: Path, repeat: int) -> 
         written = write_part(form, [columns], storage, f"{name}/{ours}", {})
 
     def read_ours() -> None:
-        _touch(
-            read_part(form, storage, f"{name}/{ours}", written=written).events(set(columns), 0, events, {})
-        )
+        part = f"{name}/{ours}"
+        source = open_part(form, fetch_part(storage, part, written), storage.url(part), written)
+        _touch(source.events(set(columns), 0, events, {}))
 
     events = len(columns["event"])
     for _ in range(repeat):  # in turn, so that a busy moment of the machine meets both

@@ -10,7 +10,7 @@ from intccms.analysis import AnalysisRunner
 from intccms.datasets import SourceFile, open_source
 from intccms.datasets.reading import broken_file
 from intccms.errors import BrokenFileError, FunctorError
-from intccms.schema import load_config
+from intccms.schema import WorkerEval, load_config
 from tests.analysis.breaking import assert_same_bits, bits
 from tests.analysis.toys import dataset, toy_config, write_toy
 from tests.nanofiles import corrupt_basket
@@ -55,6 +55,32 @@ def test_where_a_basket_is_corrupt_the_other_replica_serves_and_that_is_noted(re
     on_skims = run(replicas, tmp_path / "out", [first], use_skimmed_input=True)
     assert on_skims.succeeded
     assert_same_bits(bits(tmp_path / "out"), bits(tmp_path / "good"))
+
+
+def jets_with(jets, *, secret):
+    """Observable that is given what only the worker knows."""
+    assert secret
+    return jets.pt
+
+
+def test_functions_with_values_of_the_worker_are_no_obstacle(replicas, tmp_path):
+    toy, (first, second) = replicas
+    corrupt_basket(first / NAME[1:], "Jet_pt", 2)
+    one = {**dataset("tt", toy), "files": [NAME], "redirector": [f"file://{one}" for one in (first, second)]}
+    config = toy_config([one], tmp_path / "out", chunk_size=SIZE)
+    config["good_object_masks"] = []
+    observable = {
+        "name": "pt",
+        "function": jets_with,
+        "use": [("Jet", None)],
+        "static_kwargs": {"secret": WorkerEval(lambda: "s" * 9)},
+        "binning": [0.0, 500.0],
+    }
+    config["ghost_observables"] = []
+    config["channels"] = [{"name": "all", "observables": [observable]}]
+    result = AnalysisRunner(config, progress=False).histogram()
+    assert result.succeeded
+    assert [one for one in result.report.notes if "replica" in one]
 
 
 def test_where_all_replicas_are_corrupt_the_chunk_fails_and_the_others_are_done(replicas, tmp_path):

@@ -20,7 +20,7 @@ from intccms.analysis.results import SMALLEST_PIECE, Chunk, PartTarget, Work
 from intccms.datasets import SourceFile
 from intccms.facilities.local import ALLOWED_FAILURES
 from intccms.schema import load_config
-from tests.analysis.breaking import bits_of, calls_in, note, start
+from tests.analysis.breaking import calls_in, note, start
 from tests.analysis.toys import dataset, toy_config, write_toy
 
 FORMATS = ["parquet", "ttree", "rntuple"]
@@ -220,4 +220,3 @@ def test_a_dask_worker_that_exceeds_its_memory_splits_its_chunk(toy, tmp_path, w
     assert len(calls_in(calls)) == 1 + 1 + 4
     assert_rounding_only(result.output, whole)
     assert_noted(result)
-    assert bits_of(result.output)

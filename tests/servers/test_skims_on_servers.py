@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -163,7 +164,7 @@ def test_other_chunks_replace_them_and_other_filters_are_refused(analysis, place
         analysis.run(ON_SKIMS, "refused")
 
 
-def test_parts_that_are_spoilt_cost_their_chunks_and_no_number_is_wrong(analysis, place, direct):
+def test_parts_that_are_spoilt_cost_their_chunks_and_no_number_is_wrong(analysis, place, toys, direct):
     analysis.run(SKIM_ONLY)
     storage = Storage(place.url)
     damaged, removed = in_manifest(place, "tt")[0], in_manifest(place, "dy")[0]
@@ -179,6 +180,11 @@ def test_parts_that_are_spoilt_cost_their_chunks_and_no_number_is_wrong(analysis
     assert "gone" in failures["dy"].reason
     for dataset, part in (("tt", damaged), ("dy", removed)):
         assert (failures[dataset].start, failures[dataset].stop) == (part["start"], part["stop"])
+    weights = toys["tt"][0].weights
+    lost = math.fsum(weights[damaged["start"] : damaged["stop"]]) / math.fsum(weights)
+    expected = sum(toy.generated_sumw for toy in toys["tt"]) - lost * toys["tt"][0].generated_sumw
+    (tt,) = [one for one in report.datasets if one.name == "tt"]
+    assert tt.sumw == pytest.approx(expected, rel=1e-12), "the manifest knows the weights of what is lost"
     assert {one.name: one.processed for one in report.datasets} == {
         "tt": 680 - (damaged["stop"] - damaged["start"]),
         "dy": 310 - (removed["stop"] - removed["start"]),

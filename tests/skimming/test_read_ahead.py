@@ -47,12 +47,19 @@ def test_what_was_begun_is_fetched_once_and_elsewhere(ahead, shelf):
     assert shelf.asked == [("a", False)]
 
 
-def test_what_was_taken_is_not_kept(ahead, shelf):
-    ahead.begin("a", shelf.fetch("a"))
-    ahead.take("a", shelf.fetch("a"))
-    before = len(shelf.asked)
-    assert ahead.take("a", shelf.fetch("a")) == "A"
-    assert len(shelf.asked) == before + 1
+def test_what_was_taken_last_serves_again_and_nothing_before_it(ahead, shelf):
+    """As a file does that holds several parts."""
+    for name in "aabba":
+        ahead.begin(name, shelf.fetch(name))
+        assert ahead.take(name, shelf.fetch(name)) == name.upper()
+    assert [name for name, _ in shelf.asked] == ["a", "b", "a"]
+
+
+def test_what_could_not_be_fetched_is_fetched_again(ahead, shelf):
+    for _ in range(2):
+        with pytest.raises(FileNotFoundError, match="absent"):
+            ahead.take("absent", shelf.fetch("absent"))
+    assert len(shelf.asked) == 2
 
 
 def test_something_else_is_fetched_here_and_drops_nothing(ahead, shelf):

@@ -21,7 +21,7 @@ from intccms.errors import ConfigError, InputFileError, OutputError
 from intccms.schema import WorkerEval
 from intccms.skimming.flat import flat_columns
 from intccms.skimming.formats import format_named
-from intccms.skimming.part_files import PartFile, check_options, read_part, write_part
+from intccms.skimming.part_files import PartFile, check_options, fetch_part, open_part, write_part
 from intccms.utils.storage import Storage
 from tests.reference import reference_data
 from tests.skimming.linked import Linked, selecting, write_linked
@@ -83,7 +83,8 @@ class WriterContract:
 
     def read(self, storage, name, size, checksum, changed=0, **more):
         written = PartFile(size, checksum, changed)
-        return read_part(format_named(self.form), storage, name, written=written, **more)
+        target = fetch_part(storage, name, written, more.pop("cache", None))
+        return open_part(format_named(self.form), target, storage.url(name), written, **more)
 
     def round_trip(self, columns, storage):
         size, checksum, _ = self.write(columns, storage, self.name)

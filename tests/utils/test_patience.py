@@ -13,7 +13,7 @@ import botocore.exceptions
 import pytest
 
 from intccms.utils.patience import Deadline
-from intccms.utils.remote import is_refusal, is_transient, persistently
+from intccms.utils.remote import is_transient, persistently
 
 
 def answer(status):
@@ -53,12 +53,6 @@ def translated(status):
 )
 def test_only_what_may_pass_is_transient(error, expected):
     assert is_transient(error) is expected
-
-
-def test_a_refusal_is_about_credentials():
-    assert is_refusal(PermissionError())
-    assert is_refusal(botocore.exceptions.NoCredentialsError())
-    assert not is_refusal(OSError())
 
 
 def test_attempts_are_made_until_one_succeeds():

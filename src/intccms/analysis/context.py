@@ -16,6 +16,7 @@ from intccms.analysis.ledger.names import RUNS, short_hash
 from intccms.schema.loading import config_modules
 from intccms.schema.secrets import exposed_by, masked_text
 from intccms.utils.files import write_atomically
+from intccms.utils.pickling import pickled_by_value
 from intccms.utils.storage import Storage
 from intccms.utils.urls import is_url
 
@@ -108,7 +109,7 @@ def _pickled(config: Config, modules: Sequence[ModuleType]) -> bytes | None:
     for module in modules:
         cloudpickle.register_pickle_by_value(module)
     try:
-        content: bytes = cloudpickle.dumps(config)
+        content = pickled_by_value(config)
     except (
         TypeError,
         ValueError,

@@ -144,14 +144,14 @@ class Processing:
         """
         self._ledger.write_descriptions()
         while True:
+            if self.stopped:
+                self.give_up([ChunkFailure(work.chunk, _STOPPED, "") for work in missing.work])
+                missing = self.missing()
             if missing.work:
                 self._count_tries(missing)
                 self._compute(missing, title, show=show, on_receipt=on_receipt)
                 # totals are checked against what the storage says, not against what was promised
                 missing = self.missing()
-                if self.stopped:
-                    self.give_up([ChunkFailure(work.chunk, _STOPPED, "") for work in missing.work])
-                    missing = self.missing()
                 continue
             try:
                 return {name: self._fold(plan) for name, plan in self._plans.items()}

@@ -443,6 +443,8 @@ class AnalysisRunner:
         if self.config.general.run_metadata_generation:
             try:
                 self.metadata()
+            except StoppedError:
+                raise
             except IntccmsError as exc:
                 logger.warning("the metadata were not brought up to date: %s", exc)
 

@@ -159,9 +159,10 @@ class SkimIO:
         InputFileError
             If it is gone, or not the one that was written.
         """
+        fetch = partial(self._fetched, dataset, part)
         return open_part(
             self._format,
-            self._ahead.take(_key(dataset, part), partial(self._fetched, dataset, part)),
+            fetch() if self._from.is_local else self._ahead.take(_key(dataset, part), fetch),
             self._from.url(f"{dataset}/{part.path}"),
             _written(part),
             from_kwargs=self._output.from_kwargs,
@@ -189,8 +190,9 @@ class SkimIO:
         return skim_storage(self._config, self._folder, reading=True)
 
 
-def _key(dataset: str, part: SkimPart) -> tuple[str, str | None, int]:
-    return dataset, part.path, part.first
+def _key(dataset: str, part: SkimPart) -> tuple[str, str | None, str]:
+    """Return what identifies the file of a part, which may hold its neighbours too."""
+    return dataset, part.path, part.checksum
 
 
 def _written(part: SkimPart) -> PartFile:

@@ -20,7 +20,7 @@ from intccms.analysis.results import Chunk, ChunkFailure, DatasetSums, Halt, Rec
 from intccms.analysis.skims import part_to_bytes
 from intccms.analysis.stopping import asked_to_stop
 from intccms.datasets import open_source
-from intccms.datasets.reading import broken_file, reason_of, refused_user, unreadable
+from intccms.datasets.reading import broken_file, other_replicas, refused_user, unreadable
 from intccms.datasets.sources import forget_sources
 from intccms.errors import (
     BrokenFileError,
@@ -92,7 +92,7 @@ class ProcessChunks:
             text = masked_text(traceback.format_exc())
             chunk = work.chunk
             branch = self._chunks.datasets[chunk.dataset].weight_branch
-            sumw = None if _could_not_open(exc) else sum_weights(chunk, branch)
+            sumw = None if _could_not_open(chunk, exc) else sum_weights(chunk, branch)
             if broken_file(exc) is not None:
                 forget_sources()  # the server may be back for the next chunk, and the open file is not
             reason = masked_text(f"{type(exc).__name__}: {exc}")
@@ -118,13 +118,13 @@ class ProcessChunks:
             try:
                 return self._chunks.process(work, passed_over), tuple(dict.fromkeys(passed_over))
             except Exception as exc:
-                broken, file = broken_file(exc), work.chunk.file
-                left = tuple(url for url in file.urls if broken is not None and url != broken.url)
-                if broken is None or work.chunk.part is not None or not 0 < len(left) < len(file.urls):
+                others = None if work.chunk.part is not None else other_replicas(work.chunk.file, exc)
+                if others is None:
                     raise
-                passed_over.append((broken.url, masked_text(reason_of(broken))))
+                file, url, reason = others
+                passed_over.append((url, masked_text(reason)))
                 forget_sources()
-                work = replace(work, chunk=replace(work.chunk, file=replace(file, urls=left)))
+                work = replace(work, chunk=replace(work.chunk, file=file))
 
     def sums(self, work: Work) -> DatasetSums:
         """Return the sums of one chunk, and raise whatever goes wrong; nothing is committed."""
@@ -145,8 +145,10 @@ class ProcessChunks:
         return OneChunk(self.config, self.skims)
 
 
-def _could_not_open(exc: Exception) -> bool:
+def _could_not_open(chunk: Chunk, exc: Exception) -> bool:
     """Tell whether no replica could be opened: to try it again for the weights would wait for dead servers twice."""
+    if chunk.part is not None:  # the manifest knows the weights
+        return False
     return isinstance(exc, InputFileError) and not isinstance(exc, BrokenFileError | ReplacedFileError)
 
 

@@ -7,6 +7,7 @@ import re
 import struct
 import zlib
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import cramjam
@@ -20,7 +21,17 @@ from intccms.utils.remote import storage_errors
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["UNREADABLE", "broken_file", "reading", "reason_of", "refused_user", "unreadable"]
+    from intccms.datasets.replicas import SourceFile
+
+__all__ = [
+    "UNREADABLE",
+    "broken_file",
+    "other_replicas",
+    "reading",
+    "reason_of",
+    "refused_user",
+    "unreadable",
+]
 
 UNREADABLE = (
     OSError,
@@ -79,6 +90,20 @@ def broken_file(exc: BaseException | None) -> BrokenFileError | None:
     while exc is not None and not (isinstance(exc, BrokenFileError) and exc.url):
         exc = exc.__cause__ or exc.__context__
     return exc
+
+
+def other_replicas(file: SourceFile, exc: BaseException) -> tuple[SourceFile, str, str] | None:
+    """Return what is left of a file when a replica has broken while it was read, the URL of that one, and the reason.
+
+    None if the error is of another kind, or no other replica is left.
+    """
+    broken = broken_file(exc)
+    if broken is None:
+        return None
+    left = tuple(url for url in file.urls if url != broken.url)
+    if not 0 < len(left) < len(file.urls):
+        return None
+    return replace(file, urls=left), broken.url, reason_of(broken)
 
 
 def refused_user(exc: BaseException | None) -> CredentialsError | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from intccms.datasets.reading import broken_file, reason_of, refused_user
+from intccms.datasets.reading import other_replicas, refused_user
 from intccms.errors import CredentialsError, MetadataError, NoReachableReplicaError
 from intccms.metadata.reader import read_data_file, read_simulation_file
 from intccms.metadata.records import FileMetadata
@@ -70,12 +70,11 @@ class MetadataTask:
             try:
                 record = self._read(file)
             except Exception as exc:
-                broken = broken_file(exc)
-                left = tuple(url for url in file.urls if broken is not None and url != broken.url)
-                if broken is None or not 0 < len(left) < len(file.urls):
+                others = other_replicas(file, exc)
+                if others is None:
                     raise
-                passed_over.append((broken.url, reason_of(broken)))
-                file = replace(file, urls=left)
+                file, url, reason = others
+                passed_over.append((url, reason))
             else:
                 tried = dict.fromkeys((*passed_over, *record.passed_over))
                 return replace(record, urls=self.file.urls, passed_over=tuple(tried))

@@ -6,10 +6,8 @@ validated, and a field's docstring is its help. Nothing here knows of files or a
 
 from __future__ import annotations
 
-import copyreg
 import importlib
 import inspect
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -222,14 +220,6 @@ class WorkerEval:
     def __repr__(self) -> str:
         """Show that there is a value, never which."""
         return "WorkerEval(...)"
-
-
-def _name_of_environment(environment: Any) -> str:
-    return "environb" if environment is getattr(os, "environb", None) else "environ"
-
-
-# a function that has ``from os import environ`` would carry all variables to the workers, and read them there
-copyreg.pickle(type(os.environ), _name_of_environment)
 
 
 def function_name(function: Any) -> str:

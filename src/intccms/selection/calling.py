@@ -6,7 +6,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from intccms.errors import FunctorError
+from intccms.errors import BrokenFileError, FunctorError
 from intccms.schema import WorkerEval
 from intccms.schema.base import function_name
 from intccms.schema.secrets import hide_in_error
@@ -50,9 +50,16 @@ def call(
             f"{where}: {_place(function, exc)} raised {type(exc).__name__} (its text is withheld, because the "
             "function has WorkerEval arguments)"
         )
-        error = FunctorError(message)
+        error, inner = FunctorError(message), _not_of_the_function(exc)
         error.add_note("".join(traceback.format_tb(exc.__traceback__)))
-    raise error  # not in the handler: what it handles would hang on it
+    raise error from inner  # not in the handler: what it handles would hang on it
+
+
+def _not_of_the_function(exc: BaseException | None) -> BaseException | None:
+    """Return what lies behind an error, if it says why the chunk failed and is not of the function's making."""
+    while exc is not None and not isinstance(exc, BrokenFileError | MemoryError):
+        exc = exc.__cause__ or exc.__context__
+    return exc
 
 
 def evaluated(value: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -18,7 +18,7 @@ _HELD = 2
 
 
 class ReadAhead[T]:
-    """Two things ahead at most for each thread that reads, so that no more than those are held in memory for it."""
+    """Two things ahead at most for each thread that reads, and the one that it took last, which may serve again."""
 
     def __init__(self) -> None:
         self._of_thread = threading.local()
@@ -26,15 +26,29 @@ class ReadAhead[T]:
     def begin(self, key: Hashable, fetch: Callable[[], T]) -> None:
         """Start to fetch something; the oldest of what this thread began and did not take is dropped."""
         begun = self._begun
+        if key in begun or key == self._last[0]:
+            return
         begun[key] = self._pool.submit(fetch)
         while len(begun) > _HELD:
             begun.pop(next(iter(begun))).cancel()  # without effect on what runs or is done
 
     def take(self, key: Hashable, fetch: Callable[[], T]) -> T:
-        """Return what was begun under the key, or fetch it now; raises whatever fetching raises."""
+        """Return what was taken last or begun under the key, or fetch it now; raises whatever fetching raises."""
+        last, held = self._last
+        if key == last:
+            again: T = held
+            return again
+        self._of_thread.last = (None, None)  # not held while the next one comes
         future = self._begun.pop(key, None)
         # what still waits for the fetching of other threads is faster fetched here
-        return fetch() if future is None or future.cancel() else future.result()
+        value = fetch() if future is None or future.cancel() else future.result()
+        self._of_thread.last = (key, value)
+        return value
+
+    @property
+    def _last(self) -> tuple[Hashable, Any]:
+        last: tuple[Hashable, Any] = self._of_thread.__dict__.setdefault("last", (None, None))
+        return last
 
     @property
     def _begun(self) -> dict[Hashable, Future[T]]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from intccms.skimming.formats import PartFormat
     from intccms.utils.storage import Storage
 
-__all__ = ["PartFile", "check_options", "fetch_part", "open_part", "read_part", "write_part"]
+__all__ = ["PartFile", "check_options", "fetch_part", "open_part", "write_part"]
 
 _REWRITE = "Write it again with general.run_skimming=True."
 
@@ -75,24 +75,6 @@ def write_part(
         status = temporary.stat()
         changed = status.st_mtime_ns if storage.is_local else 0  # renaming does not touch it
         return PartFile(status.st_size, checksum_of_file(temporary), changed)
-
-
-def read_part(
-    form: PartFormat,
-    storage: Storage,
-    name: str,
-    *,
-    written: PartFile,
-    cache: Path | None = None,
-    from_kwargs: Mapping[str, Any] | None = None,
-    first: int = 0,
-    entries: int | None = None,
-) -> EventSource:
-    """Open one part, after making sure that it is the one that was recorded: `fetch_part`, then `open_part`."""
-    target = fetch_part(storage, name, written, cache)
-    return open_part(
-        form, target, storage.url(name), written, from_kwargs=from_kwargs, first=first, entries=entries
-    )
 
 
 def fetch_part(storage: Storage, name: str, written: PartFile, cache: Path | None = None) -> Path | bytes:

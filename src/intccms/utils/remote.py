@@ -25,7 +25,6 @@ __all__ = [
     "FsspecFiles",
     "RemoteFiles",
     "error_text",
-    "is_refusal",
     "is_transient",
     "persistently",
     "raised_by",
@@ -196,9 +195,9 @@ class FsspecFiles:
             future.cancel()
 
 
-_kept: OrderedDict[Any, Any] = OrderedDict()
-_KEPT = 8
-_keeping = threading.Lock()
+_of_thread = threading.local()
+_KEPT = 4
+"""File systems that a thread keeps; those of fsspec are not all safe to be shared by threads."""
 
 
 def _file_system(url: str, options: Mapping[str, Any]) -> Any:
@@ -209,17 +208,15 @@ def _file_system(url: str, options: Mapping[str, Any]) -> Any:
     """
     import fsspec
 
+    kept: OrderedDict[Any, Any] = _of_thread.__dict__.setdefault("kept", OrderedDict())
     credentials = tuple(sorted(item for item in os.environ.items() if item[0].startswith(_SETTINGS)))
-    key = (os.getpid(), threading.get_ident(), url.partition("://")[0], repr(options), credentials)
-    with _keeping:  # the key is that of this thread, but another one may drop what it stands for
-        filesystem = _kept.pop(key, None)
-    if filesystem is None:
-        filesystem = fsspec.core.url_to_fs(url, skip_instance_cache=True, **options)[0]
-    with _keeping:
-        _kept[key] = filesystem
-        while len(_kept) > _KEPT:
-            _kept.popitem(last=False)
-    return filesystem
+    key = (os.getpid(), url.partition("://")[0], repr(options), credentials)
+    if key not in kept:
+        kept[key] = fsspec.core.url_to_fs(url, skip_instance_cache=True, **options)[0]
+        while len(kept) > _KEPT:
+            kept.popitem(last=False)
+    kept.move_to_end(key)
+    return kept[key]
 
 
 _SETTINGS = ("AWS_", "FSSPEC_", "GOOGLE_", "AZURE_")
@@ -285,14 +282,6 @@ def is_transient(exc: BaseException) -> bool:
     if isinstance(answer, dict):
         return answer.get("ResponseMetadata", {}).get("HTTPStatusCode") in _BUSY_STATUS
     return isinstance(exc, OSError) and exc.errno in _BUSY
-
-
-def is_refusal(exc: BaseException) -> bool:
-    """Tell whether the server, or the library before it, wants other credentials."""
-    lacking = raised_by(
-        "botocore.exceptions", "NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError"
-    )
-    return isinstance(exc, (PermissionError, *lacking))
 
 
 def storage_errors() -> tuple[type[BaseException], ...]:

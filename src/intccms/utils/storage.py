@@ -21,7 +21,7 @@ from intccms.schema import WorkerEval
 from intccms.schema.secrets import hide_in_error, masked_text
 from intccms.utils.credentials import is_user_refused, refusal_text
 from intccms.utils.patience import PATIENCE, Deadline
-from intccms.utils.remote import FsspecFiles, error_text, is_refusal, persistently, storage_errors
+from intccms.utils.remote import FsspecFiles, error_text, persistently, storage_errors
 from intccms.utils.temporaries import is_temporary, temporary_name
 from intccms.utils.urls import is_url
 from intccms.utils.xrootd import XRootDFiles, is_xrootd
@@ -288,7 +288,7 @@ class Storage:
             remedy = "Check permissions and free space there."
         elif isinstance(exc, FileNotFoundError):
             remedy = "Create the bucket or folder, or correct its name."
-        elif is_refusal(exc):
+        elif isinstance(exc, PermissionError) or is_user_refused(exc):
             remedy = "Check the credentials (storage_options, AWS_... variables, or the grid proxy) and what they allow."
         elif isinstance(exc, TimeoutError):
             remedy = "Check that the server is up and that its address is right, and run again."

@@ -10,6 +10,7 @@ import cloudpickle
 from intccms.analysis.stopping import NEVER
 from intccms.errors import ConfigError
 from intccms.schema.secrets import exposed_by
+from intccms.utils.pickling import pickled_by_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -115,7 +116,7 @@ def pickled(function: Any) -> bytes:
     ConfigError
         If it holds the value of a credential that this process knows.
     """
-    content: bytes = cloudpickle.dumps(function)
+    content = pickled_by_value(function)
     if origins := exposed_by(content):
         message = (
             f"the configuration, or a function of it, holds a credential ({', '.join(origins)}), which would be sent to "
