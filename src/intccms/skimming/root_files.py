@@ -108,7 +108,7 @@ class TTree(_RootFile):
             name,
             types,
             counter_name=lambda branch: counters.get(branch, f"n{branch}"),
-            initial_basket_capacity=len(blocks),
+            initial_basket_capacity=len(blocks) + 1,  # growing it writes the description of all branches anew
         )
         for block in blocks:
             tree.extend({one: np.asarray(block[one]) for one in flat} | {one: block[one] for one in jagged})
