@@ -13,11 +13,13 @@ from typing import Any, Literal
 
 import awkward as ak
 import numpy as np
+import pyarrow.parquet as pq
 import uproot
 
 __all__ = [
     "Written",
     "corrupt_basket",
+    "corrupt_row_group",
     "expected_lumis",
     "gen_weight",
     "html_named_root",
@@ -271,6 +273,20 @@ def corrupt_basket(path: Path, branch: str, number: int, tree: str = "Events") -
     content = bytearray(path.read_bytes())
     content[seek + 100 : seek + 180] = b"\xff" * 80
     path.write_bytes(bytes(content))
+
+
+def corrupt_row_group(path: Path, column: str, group: int) -> None:
+    """Overwrite the bytes of a column in one row group of a parquet file."""
+    facts = pq.read_metadata(path).row_group(group)
+    (found,) = [
+        facts.column(index)
+        for index in range(facts.num_columns)
+        if facts.column(index).path_in_schema.split(".")[0] == column
+    ]
+    begin = found.dictionary_page_offset or found.data_page_offset
+    with path.open("r+b") as file:
+        file.seek(begin)
+        file.write(b"\xff" * found.total_compressed_size)
 
 
 def html_named_root(path: Path) -> Path:

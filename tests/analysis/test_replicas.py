@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 
+import awkward as ak
 import pytest
 
 from intccms.analysis import AnalysisRunner
@@ -13,7 +15,7 @@ from intccms.errors import BrokenFileError, FunctorError
 from intccms.schema import WorkerEval, load_config
 from tests.analysis.breaking import assert_same_bits, bits
 from tests.analysis.toys import dataset, toy_config, write_toy
-from tests.nanofiles import corrupt_basket
+from tests.nanofiles import corrupt_basket, corrupt_row_group
 
 NAME = "/store/tt.root"
 CHUNKS, EVENTS, SIZE = 4, 360, 90
@@ -55,6 +57,39 @@ def test_where_a_basket_is_corrupt_the_other_replica_serves_and_that_is_noted(re
     on_skims = run(replicas, tmp_path / "out", [first], use_skimmed_input=True)
     assert on_skims.succeeded
     assert_same_bits(bits(tmp_path / "out"), bits(tmp_path / "good"))
+
+
+@pytest.mark.parametrize("executor", ["iterative", "futures"])
+def test_a_parquet_file_that_breaks_while_it_is_read_is_followed_by_its_next_replica(
+    replicas, tmp_path, executor
+):
+    toy, folders = replicas
+    paths = [folder / "store/tt.parquet" for folder in folders]
+    content = ak.zip({name: ak.Array(values) for name, values in toy.columns.items()}, depth_limit=1)
+    for path in paths:
+        ak.to_parquet(content, str(path), row_group_size=SIZE, extensionarray=False)
+        os.utime(path, ns=(10**18, 10**18))  # the time of a local file is part of what it is
+    one = {
+        **dataset("tt", toy),
+        "files": ["/store/tt.parquet"],
+        "redirector": [f"file://{one}" for one in folders],
+    }
+
+    def histograms(output):
+        config = load_config(toy_config([one], output, chunk_size=SIZE, executor=executor))
+        return AnalysisRunner(config, progress=False).histogram()
+
+    assert histograms(tmp_path / "good").succeeded
+    corrupt_row_group(paths[0], "Jet_pt", 2)
+    os.utime(paths[0], ns=(10**18, 10**18))
+    result = histograms(tmp_path / "out")
+    assert result.succeeded
+    assert_same_bits(bits(tmp_path / "out"), bits(tmp_path / "good"))
+    (note,) = [one for one in result.report.notes if "replica" in one]
+    assert note.startswith(
+        f"tt: 1 chunk could not be read from file://{paths[0]} and came from another replica ("
+    )
+    assert "cannot read Jet_pt" in note
 
 
 def jets_with(jets, *, secret):

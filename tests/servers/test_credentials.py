@@ -6,6 +6,7 @@ import os
 import platform
 import time
 
+import awkward as ak
 import pytest
 
 from tests.analysis.breaking import assert_same_bits, bits, calls_in, report_of
@@ -217,6 +218,20 @@ class TestKeys:
         assert "AWS_ACCESS_KEY_ID is set and AWS_SECRET_ACCESS_KEY is set" in said
         assert "Traceback" not in text
         assert not any(value in text for value in ("wrong-one", bucket["AWS_SECRET_ACCESS_KEY"]))
+
+    @pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])
+    def test_a_wrong_one_ends_the_run_for_parquet_files_too(self, bucket, s3_server, toys, user_run, name):
+        columns = {name: ak.Array(values) for name, values in toys[0].columns.items()}
+        path = s3_server.files / "bucket/store/tt_0.parquet"
+        ak.to_parquet(ak.zip(columns, depth_limit=1), str(path), extensionarray=False)
+        one = {**remote(toys, "s3://bucket"), "files": ["/store/tt_0.parquet"]}
+        status, text = user_run([one], environment={**bucket, name: "a-wrong-one-0123"}).wait()
+        path.unlink()
+        assert status == 2, text
+        said = " ".join(text.split())
+        assert "cannot read s3://bucket/store/tt_0.parquet" in said
+        assert "AWS_ACCESS_KEY_ID is set and AWS_SECRET_ACCESS_KEY is set" in said
+        assert "wrong-one" not in text
 
     def test_none_at_all_ends_the_run_at_once(self, bucket, toys, user_run):
         lacking = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")

@@ -48,3 +48,12 @@ def test_the_environment_itself_is_the_same_object_there():
 
 def test_other_copies_of_the_environment_stay_copies():
     assert copy.deepcopy(os.environ) is not os.environ
+
+
+def test_code_keeps_the_name_of_its_file():
+    def outer():
+        return lambda: None
+
+    again = pickle.loads(pickled_by_value(outer))
+    assert again is not outer
+    assert (again.__code__.co_filename, again().__code__.co_filename) == (__file__, __file__)

@@ -153,6 +153,8 @@ class ChunkFailure:
     """Sum of its generator weights, where that could still be read."""
     replaced: bool = False
     """Whether the file is not the one whose metadata were read."""
+    silent: bool = False
+    """Whether the storage of skims did not answer, where the chunk is read from a skim."""
 
 
 @dataclass(frozen=True)

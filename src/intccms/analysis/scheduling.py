@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
@@ -15,7 +16,8 @@ from intccms.analysis.results import Chunk, ChunkFailure, Halt, Receipt, Work
 from intccms.analysis.stopping import NEVER, stoppable
 from intccms.analysis.tasks import ProcessChunks, SumWeights
 from intccms.datasets.health import HOSTS
-from intccms.errors import StoppedError
+from intccms.errors import OutputError, StoppedError
+from intccms.utils.patience import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
@@ -32,6 +34,9 @@ _STOPPED = "stopped, as you wished: what ran was finished and saved, and the sam
 
 _FEW = 32
 """Chunks that may run one at a time to find out which of them kills workers."""
+
+_LONGEST_SILENCE = 5 * PATIENCE
+"""Time [s] for which every skim part may be waited for in vain."""
 
 _DEATHS = 3
 """Workers that may die of a chunk before it is given up."""
@@ -51,7 +56,7 @@ def run_work(
     Raises
     ------
     OutputError
-        If a worker could not write its output.
+        If a worker could not write its output, or the storage of skims no longer answers.
     ConfigError
         If a worker found out that the configuration is wrong for every chunk.
     CredentialsError
@@ -60,11 +65,41 @@ def run_work(
         If a worker could not open the payload of a correction.
     """
     delivered: set[str] = set()
+    silence = _Silence()
     with closing(_run_work(executor, task, work, config, stop)) as outcomes:
         for outcome in outcomes:
             if outcome.chunk.label not in delivered:
                 delivered.add(outcome.chunk.label)
                 yield outcome
+                silence.note(outcome)
+
+
+class _Silence:
+    """Ends a run on skims whose storage is gone: it would wait again for all the parts that are left."""
+
+    def __init__(self) -> None:
+        self._parts, self._since = 0, 0.0
+
+    def note(self, outcome: Receipt | ChunkFailure) -> None:
+        """Take notice of what became of a chunk.
+
+        Raises
+        ------
+        OutputError
+            If the storage did not answer for any of the last parts, for a long time.
+        """
+        if isinstance(outcome, Receipt) or not outcome.silent:
+            self._parts = 0
+            return
+        now = time.monotonic()
+        self._since = self._since if self._parts else now
+        self._parts += 1
+        if now - self._since >= _LONGEST_SILENCE:
+            message = (
+                f"the storage of the skims does not answer: {self._parts} parts in a row were waited for in vain, the "
+                f"last with {outcome.reason} Check that the server is up and run again: what was done is kept."
+            )
+            raise OutputError(message)
 
 
 def _run_work(

@@ -20,6 +20,7 @@ from intccms.analysis.results import Chunk, ChunkFailure, DatasetSums, Halt, Rec
 from intccms.analysis.skims import part_to_bytes
 from intccms.analysis.stopping import asked_to_stop
 from intccms.datasets import open_source
+from intccms.datasets.health import is_fault_of_host
 from intccms.datasets.reading import broken_file, other_replicas, refused_user, unreadable
 from intccms.datasets.sources import forget_sources
 from intccms.errors import (
@@ -96,7 +97,14 @@ class ProcessChunks:
             if broken_file(exc) is not None:
                 forget_sources()  # the server may be back for the next chunk, and the open file is not
             reason = masked_text(f"{type(exc).__name__}: {exc}")
-            return ChunkFailure(chunk, reason, text, sumw, isinstance(exc, ReplacedFileError))
+            return ChunkFailure(
+                chunk,
+                reason,
+                text,
+                sumw,
+                replaced=isinstance(exc, ReplacedFileError),
+                silent=chunk.part is not None and is_fault_of_host(exc),
+            )
 
     def _with_memory_at_hand(self, work: Work) -> tuple[ChunkResult, Replicas]:
         """Return what the work makes, in smaller and smaller pieces while memory does not do."""

@@ -16,12 +16,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import awkward as ak
 import uproot
-from coffea.nanoevents import NanoEventsFactory
 
 from intccms.datasets.health import HOSTS
-from intccms.datasets.nanoevents import Schema, TreeEvents, quiet_schema, without_collection
+from intccms.datasets.nanoevents import TreeEvents, without_collection
+from intccms.datasets.parquet_input import opened_parquet
 from intccms.datasets.reading import reading, reason_of, unreadable
 from intccms.datasets.replicas import SourceFile
 from intccms.errors import CredentialsError, InputFileError, NoReachableReplicaError
@@ -321,35 +320,9 @@ def _runs(directory: Any, url: str) -> dict[str, Any] | None:
 
 
 def _open_parquet(url: str) -> EventSource:
-    import fsspec
-    import pyarrow.parquet as pq
-
     limit_waiting(url)
-    with fsspec.open(url, "rb") as handle:
-        size = handle.seek(0, 2)
-        handle.seek(max(0, size - 8))
-        length = int.from_bytes(handle.read(4), "little")
-        handle.seek(max(0, size - 8 - length))
-        footer = handle.read(length)
-        handle.seek(0)
-        parquet = pq.ParquetFile(handle)
-        entries = int(parquet.metadata.num_rows)
-        branches = frozenset(parquet.schema_arrow.names)
-
-    def events(branches: frozenset[str], start: int, stop: int) -> Any:
-        del branches  # the columns of a parquet file are found without parsing, so none are left out
-        with quiet_schema():
-            factory = NanoEventsFactory.from_parquet(
-                url, entry_start=start, entry_stop=stop, schemaclass=Schema, metadata={}
-            )
-        return factory.events()
-
-    def arrays(columns: Iterable[str], start: int, stop: int) -> dict[str, Any]:
-        with reading(url, f"entries {start} to {stop}"):
-            read = ak.from_parquet(url, columns=list(columns))[start:stop]
-        return {name: read[name] for name in columns}
-
+    file, size, checksum = opened_parquet(url)
     # a footer tells little of the values: a local file that was written anew in place is another one
     changed = _local_state(SourceFile(url, (url,)))
-    uuid = hashlib.sha256(footer + repr(changed).encode()).hexdigest()[:32]
-    return EventSource(url, uuid, "parquet", entries, int(size), branches, events, arrays)
+    uuid = hashlib.sha256(f"{checksum}{changed!r}".encode()).hexdigest()[:32]
+    return EventSource(url, uuid, "parquet", file.rows, size, file.columns, file.events, file.arrays)

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import inspect
-from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import awkward as ak
 import pyarrow as pa
-import pyarrow.parquet as pq
-from coffea.nanoevents import NanoEventsFactory
 
-from intccms.datasets.nanoevents import Schema, quiet_schema
+from intccms.datasets.parquet_input import ParquetEvents
 from intccms.datasets.sources import EventSource
 from intccms.errors import ConfigError
 from intccms.utils.storage import evaluated
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 __all__ = ["Parquet"]
@@ -84,75 +81,11 @@ class Parquet:
         entries: int | None = None,
     ) -> EventSource:
         """Open a file, as `PartFormat.open` describes it."""
-        footer = pq.read_metadata(_opened(target))
-        names = frozenset(footer.schema.to_arrow_schema().names)
-        rows = int(footer.num_rows) - first if entries is None else entries
-        groups = None if rows == footer.num_rows else _groups(footer, first, rows)
-        reader = _Reader(target, options, groups)
-        return EventSource(url, uuid, "parquet", rows, size, names, reader.events, reader.arrays)
-
-
-class _Rows(pq.ParquetFile):
-    """A parquet file of which there are only some row groups."""
-
-    def __init__(self, target: Any, groups: Sequence[int], **options: Any) -> None:
-        super().__init__(target, **options)
-        self._groups = list(groups)
-
-    def read(self, columns: Any = None, **options: Any) -> Any:
-        """Read columns of the row groups."""
-        return self.read_row_groups(self._groups, columns, **options)
-
-
-class _Reader:
-    """Makes events and arrays of one parquet file, or of some row groups of it, on disk or in memory."""
-
-    def __init__(
-        self, target: Path | bytes, options: Mapping[str, Any], groups: Sequence[int] | None
-    ) -> None:
-        self._target, self._groups = target, groups
         # the file system has been asked already
-        self._options = {key: value for key, value in options.items() if key != "storage_options"}
-
-    def events(self, branches: frozenset[str], start: int, stop: int) -> Any:
-        """Return NanoEvents; no column is left out, because finding columns costs nothing here."""
-        del branches
-        options = {"schemaclass": Schema, **evaluated(self._options)}
-        target = _opened(self._target)
-        if self._groups is not None:
-            target = _Rows(target, self._groups, **options.pop("parquet_options", {}))
-        with quiet_schema():
-            factory = NanoEventsFactory.from_parquet(
-                target, entry_start=start, entry_stop=stop, metadata={}, **options
-            )
-        return factory.events()
-
-    def arrays(self, columns: Iterable[str], start: int, stop: int) -> dict[str, Any]:
-        """Return plain arrays."""
-        names, target = list(columns), _opened(self._target)
-        file = pq.ParquetFile(target) if self._groups is None else _Rows(target, self._groups)
-        found = ak.from_arrow(file.read(names, use_threads=False))[start:stop]
-        return {name: found[name] for name in names}
-
-
-def _groups(footer: Any, first: int, rows: int) -> list[int]:
-    """Return the row groups that hold a range of rows.
-
-    Raises
-    ------
-    ValueError
-        If the range is not that of whole row groups.
-    """
-    begins = list(
-        accumulate((footer.row_group(index).num_rows for index in range(footer.num_row_groups)), initial=0)
-    )
-    chosen = [index for index, begin in enumerate(begins[:-1]) if first <= begin < first + rows]
-    if not chosen or begins[chosen[0]] != first or begins[chosen[-1] + 1] != first + rows:
-        message = (
-            f"rows {first} to {first + rows} are no row groups of the file, which begin at {begins[:20]}"
-        )
-        raise ValueError(message)
-    return chosen
+        chosen = {key: value for key, value in options.items() if key != "storage_options"}
+        file = ParquetEvents(lambda: _opened(target), url, evaluated(chosen))
+        source = EventSource(url, uuid, "parquet", file.rows, size, file.columns, file.events, file.arrays)
+        return source.part(first, file.rows - first if entries is None else entries)
 
 
 def _opened(target: Path | bytes) -> Any:
