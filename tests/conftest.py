@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sysconfig
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,25 @@ from tests.configurations import minimal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option for tests that take long."""
+    parser.addoption("--slow", action="store_true", help="run the tests too that take long, as CI=true does")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the mark of tests that take long."""
+    config.addinivalue_line("markers", "slow: takes long; runs with --slow and where CI=true")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip tests that take long, unless they are wanted."""
+    if config.getoption("--slow") or os.environ.get("CI") == "true":
+        return
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.skip(reason="takes long: pytest --slow runs it"))
 
 
 @pytest.fixture

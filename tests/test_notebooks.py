@@ -17,6 +17,7 @@ def test_there_are_notebooks():
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 @pytest.mark.timeout(600)
+@pytest.mark.slow
 def test_notebook_runs_and_ends_with_a_figure_and_a_comparison(path, tmp_path):
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(

@@ -261,6 +261,7 @@ class TestCoffeaIterative(ExecutorContract):
         return Coffea(IterativeExecutor(status=False))
 
 
+@pytest.mark.slow
 class TestCoffeaFutures(SurvivesDeaths):
     @pytest.fixture
     def executor(self):

@@ -106,6 +106,7 @@ def test_a_dask_worker_that_dies_costs_its_chunk_only(toys, tmp_path, client, ru
     assert_lost_with_its_worker(run_quietly(config, client), toys)
 
 
+@pytest.mark.slow
 def test_a_worker_of_a_coffea_executor_that_dies_costs_its_chunk_only(toys, tmp_path, run_quietly):
     spawn = partial(ProcessPoolExecutor, mp_context=multiprocessing.get_context("spawn"))
     executor = FuturesExecutor(workers=1, status=False, pool=spawn, retries=0)

@@ -69,8 +69,8 @@ def uninterrupted(toys, tmp_path_factory):
     return bits(folder / "out")
 
 
-MANY = 20 if os.environ.get("CI") else 5
-"""Kills in turn; a user's machine has better things to do."""
+MANY = 20
+"""Kills in turn."""
 
 KILLS = {
     "one process": ("iterative", True, False, MANY),
@@ -80,6 +80,7 @@ KILLS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", KILLS)
 def test_a_run_killed_at_random_moments_is_completed_without_doing_anything_twice(
     case, toys, tmp_path, uninterrupted
@@ -113,6 +114,7 @@ def test_a_run_killed_at_random_moments_is_completed_without_doing_anything_twic
         assert_skims_are_whole(tmp_path / "out" / "skimmed", toys)
 
 
+@pytest.mark.slow
 def test_a_killed_process_takes_its_dask_cluster_along(toys, tmp_path, uninterrupted):
     config, calls = write_config(tmp_path, toys), tmp_path / "calls"
     run = start(config, "general.executor=dask")
@@ -226,6 +228,7 @@ def test_what_a_dead_worker_had_committed_is_not_computed_again(
     assert_same_bits(bits_of(result.output), without_deaths(sixteen, tmp_path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("executor", ["futures", "dask"])
 def test_a_chunk_that_always_kills_its_worker_is_given_up_after_three_deaths(
     executor, sixteen, tmp_path, client, run_quietly

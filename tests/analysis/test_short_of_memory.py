@@ -193,6 +193,7 @@ def test_a_worker_that_is_killed_splits_its_chunk_until_it_fits(toy, tmp_path, w
     assert_noted(result)
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_whatever_the_size_is_given_up(toy, tmp_path):
     calls = tmp_path / "calls"
     config = config_of(toy, tmp_path, killed_skim, calls=str(calls), largest=0)
@@ -205,6 +206,7 @@ def test_a_worker_that_is_killed_whatever_the_size_is_given_up(toy, tmp_path):
     assert (failure.start, failure.stop) == (0, EVENTS)
 
 
+@pytest.mark.slow
 def test_a_dask_worker_that_exceeds_its_memory_splits_its_chunk(toy, tmp_path, whole):
     calls = tmp_path / "calls"
     config = config_of(toy, tmp_path, greedy_skim, calls=str(calls), holding=1.0)

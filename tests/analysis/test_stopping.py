@@ -111,7 +111,12 @@ def assert_all_are_accounted_for(report, toys):
 
 @pytest.mark.parametrize(
     ("executor", "to_all"),
-    [("iterative", False), ("futures", False), ("futures", True), ("dask", True)],
+    [
+        ("iterative", False),
+        ("futures", False),
+        pytest.param("futures", True, marks=pytest.mark.slow),
+        pytest.param("dask", True, marks=pytest.mark.slow),
+    ],
     ids=lambda value: value if isinstance(value, str) else "to all processes" if value else "to the run",
 )
 def test_once_what_runs_is_finished_and_saved_and_the_same_command_goes_on(
@@ -147,6 +152,7 @@ def test_once_what_runs_is_finished_and_saved_and_the_same_command_goes_on(
     assert_same_bits(bits(tmp_path / "out"), uninterrupted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("executor", EXECUTORS)
 def test_twice_it_ends_at_once_and_what_was_saved_is_kept(executor, config, seconds, tmp_path):
     calls = tmp_path / "calls"
@@ -184,6 +190,7 @@ print("complete:", result.succeeded)
 """
 
 
+@pytest.mark.slow
 def test_the_interrupt_of_a_notebook_is_the_first_ctrl_c_and_its_restart_loses_nothing(
     config, seconds, toys, tmp_path, uninterrupted
 ):

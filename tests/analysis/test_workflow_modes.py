@@ -284,6 +284,7 @@ def test_data_with_a_lumi_mask_and_an_absent_trigger_are_the_same_from_skims(toy
     ]
 
 
+@pytest.mark.slow
 def test_the_demo_is_the_same_in_all_modes(tmp_path):
     from intccms.demo.compare import compare_with_truth
     from intccms.demo.config import demo_config

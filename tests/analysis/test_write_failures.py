@@ -182,7 +182,7 @@ IN_VAIN = [2_076, 2_153]
 """That chunk and the rest of its group: a worker that cannot write goes on, and leaves the writing to the client."""
 
 
-@pytest.mark.parametrize("executor", ["iterative", "futures"])
+@pytest.mark.parametrize("executor", ["iterative", pytest.param("futures", marks=pytest.mark.slow)])
 def test_a_disk_full_while_a_part_is_written(executor, analysis, expected, chunks, toys):
     analysis.overrides = [f"general.executor={executor}", "general.save_skimmed_output=true"]
     (analysis.limits / "skim").write_text(json.dumps([FULL_AT, 2_000]))

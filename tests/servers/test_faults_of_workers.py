@@ -81,6 +81,7 @@ def assert_all_is_there(folder, toys, undisturbed):
     assert_skims_are_whole(folder / "out" / "skimmed", toys)
 
 
+@pytest.mark.slow
 def test_all_workers_may_be_gone_for_a_minute(cluster, toys, tmp_path, undisturbed):
     calls = tmp_path / "calls"
     for _ in range(2):
@@ -121,6 +122,7 @@ AnalysisRunner(config, Client({address!r}), progress=False).histogram()
 """
 
 
+@pytest.mark.slow
 def test_a_client_that_is_killed_leaves_its_cluster_to_the_next_one(cluster, toys, tmp_path, undisturbed):
     calls = tmp_path / "calls"
     for _ in range(2):
@@ -188,6 +190,7 @@ class Twice(Futures):
             yield result
 
 
+@pytest.mark.slow
 def test_what_is_done_and_delivered_twice_counts_once(toys, tmp_path, undisturbed, monkeypatch):
     monkeypatch.setattr("intccms.analysis.runner.make_executor", lambda *_, **__: Twice(2))
     result = AnalysisRunner(config_of(toys, tmp_path), progress=False).histogram()
