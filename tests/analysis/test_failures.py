@@ -96,6 +96,7 @@ def assert_lost_with_its_worker(result, toys) -> None:
     assert "its worker process died" in failures_of(result.output["report"])[0]["reason"]
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_costs_its_chunk_only(toys, tmp_path, run_quietly):
     config = config_with(observable_that_kills, toys, tmp_path, executor="futures", workers=2)
     assert_lost_with_its_worker(run_quietly(config), toys)

@@ -31,6 +31,8 @@ from tests.analysis.breaking import (
 from tests.analysis.toys import dataset, toy_config, write_toy
 
 CHUNK_SIZE = 12
+pytestmark = pytest.mark.slow
+
 WORKERS = 2
 
 CONFIG = """
@@ -80,7 +82,6 @@ KILLS = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("case", KILLS)
 def test_a_run_killed_at_random_moments_is_completed_without_doing_anything_twice(
     case, toys, tmp_path, uninterrupted
@@ -114,7 +115,6 @@ def test_a_run_killed_at_random_moments_is_completed_without_doing_anything_twic
         assert_skims_are_whole(tmp_path / "out" / "skimmed", toys)
 
 
-@pytest.mark.slow
 def test_a_killed_process_takes_its_dask_cluster_along(toys, tmp_path, uninterrupted):
     config, calls = write_config(tmp_path, toys), tmp_path / "calls"
     run = start(config, "general.executor=dask")
@@ -228,7 +228,6 @@ def test_what_a_dead_worker_had_committed_is_not_computed_again(
     assert_same_bits(bits_of(result.output), without_deaths(sixteen, tmp_path))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("executor", ["futures", "dask"])
 def test_a_chunk_that_always_kills_its_worker_is_given_up_after_three_deaths(
     executor, sixteen, tmp_path, client, run_quietly

@@ -235,7 +235,7 @@ def test_skims_are_not_written_first_where_the_analysis_of_them_cannot_start(con
     assert not (tmp_path / "out" / "skimmed").exists()
 
 
-@pytest.mark.parametrize("executor", ["iterative", "futures"])
+@pytest.mark.parametrize("executor", ["iterative", pytest.param("futures", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("state", "words"),
     [
@@ -263,7 +263,7 @@ def test_a_payload_that_a_worker_cannot_open_stops_the_run(
     assert not (tmp_path / "out" / "output.coffea").exists()
 
 
-@pytest.mark.parametrize("executor", ["iterative", "futures"])
+@pytest.mark.parametrize("executor", ["iterative", pytest.param("futures", marks=pytest.mark.slow)])
 def test_a_value_out_of_range_fails_its_chunk_only(config, tmp_path, executor):
     payload = tmp_path / "met.json"
     whole = config([weight(write_payload(payload))], executor=executor, workers=2)

@@ -41,7 +41,7 @@ def run(replicas, output, folders, **general):
     return AnalysisRunner(config, progress=False).histogram()
 
 
-@pytest.mark.parametrize("executor", ["iterative", "futures"])
+@pytest.mark.parametrize("executor", ["iterative", pytest.param("futures", marks=pytest.mark.slow)])
 def test_where_a_basket_is_corrupt_the_other_replica_serves_and_that_is_noted(replicas, tmp_path, executor):
     _, (first, second) = replicas
     run(replicas, tmp_path / "good", [second])
@@ -59,7 +59,7 @@ def test_where_a_basket_is_corrupt_the_other_replica_serves_and_that_is_noted(re
     assert_same_bits(bits(tmp_path / "out"), bits(tmp_path / "good"))
 
 
-@pytest.mark.parametrize("executor", ["iterative", "futures"])
+@pytest.mark.parametrize("executor", ["iterative", pytest.param("futures", marks=pytest.mark.slow)])
 def test_a_parquet_file_that_breaks_while_it_is_read_is_followed_by_its_next_replica(
     replicas, tmp_path, executor
 ):

@@ -113,7 +113,7 @@ def assert_all_are_accounted_for(report, toys):
     ("executor", "to_all"),
     [
         ("iterative", False),
-        ("futures", False),
+        pytest.param("futures", False, marks=pytest.mark.slow),
         pytest.param("futures", True, marks=pytest.mark.slow),
         pytest.param("dask", True, marks=pytest.mark.slow),
     ],

@@ -224,6 +224,7 @@ def test_a_part_whose_record_finds_the_disk_full_is_not_written_twice_under_two_
     assert_skims_are_whole(analysis.skims, toys)
 
 
+@pytest.mark.slow
 def test_a_worker_whose_disk_is_full_has_the_client_write(analysis, expected, chunks):
     analysis.overrides = ["general.executor=futures"]
     (analysis.limits / "observable").write_text(json.dumps([FULL_AT, 100]))

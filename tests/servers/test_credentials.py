@@ -66,7 +66,7 @@ def remote(toys, *servers):
 
 
 class TestProxies:
-    @pytest.mark.parametrize("executor", ["iterative", "futures"])
+    @pytest.mark.parametrize("executor", ["iterative", "futures", "dask"])
     @pytest.mark.parametrize("kind", ["expired", "missing"])
     def test_a_proxy_that_is_no_good_ends_the_run_at_once_with_its_name(
         self, authority, proxies, guarded, toys, user_run, kind, executor

@@ -231,9 +231,12 @@ def test_bad_files_fail_with_their_reason_and_the_others_are_done(
     assert_same_sums(bits(tmp_path / "run/out"), expected)
 
 
-@pytest.mark.parametrize("how", ["is killed", "hangs"])
+@pytest.mark.parametrize(
+    ("how", "executor"),
+    [("is killed", "iterative"), ("is killed", "dask"), ("hangs", "futures"), ("hangs", "dask")],
+)
 def test_a_server_that_fails_in_the_run_costs_what_no_other_server_has(
-    xrootd_server, other_server, toys, user_run, tmp_path, how
+    xrootd_server, other_server, toys, user_run, tmp_path, how, executor
 ):
     alone, twice, here = (toys[name]["sound"] for name in ("tt_served", "tt_twice", "data"))
     put(xrootd_server, alone, twice)
@@ -245,8 +248,7 @@ def test_a_server_that_fails_in_the_run_costs_what_no_other_server_has(
     ]
     sound = [dataset("alone", alone), dataset("twice", twice), dataset("here", here, xsec=None)]
     inputs = {"alone": [alone], "twice": [twice], "here": [here]}
-    where = {"executor": "futures", "workers": 1} if how == "hangs" else {"executor": "iterative"}
-    run = user_run(datasets, at=first_event(alone, 1), **where)
+    run = user_run(datasets, at=first_event(alone, 1), executor=executor, workers=1)
     run.until_it_waits()
     break_server(xrootd_server, how)
     start = run.go_on()

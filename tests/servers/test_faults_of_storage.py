@@ -150,7 +150,7 @@ def test_what_goes_by_in_a_moment_is_waited_for(
     assert_complete(run.folder, url, toys, expected)
 
 
-@pytest.mark.parametrize("executor", ["iterative", "futures"])
+@pytest.mark.parametrize("executor", ["iterative", "futures", "dask"])
 def test_an_upload_that_hangs_stops_the_run_which_goes_on_later(
     executor, s3_server, delay_proxy, new_name, toys, datasets, expected, user_run, monkeypatch, tmp_path
 ):

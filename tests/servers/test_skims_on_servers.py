@@ -114,6 +114,7 @@ def test_parts_can_be_put_together(analysis, place, direct):
     assert analysis.run(SKIM_ONLY)[1] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("analysis", ["parquet"], indirect=True)
 def test_processes_write_and_read_them(analysis, direct):
     workers = {"executor": "futures", "workers": 2}
