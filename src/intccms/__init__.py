@@ -7,9 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from intccms.analysis import AnalysisRunner
-    from intccms.schema import SYS, Config, ObjVar, Payload, load_config
+    from intccms.schema import SYS, Config, ObjVar, Payload, WorkerEval, load_config
+    from intccms.utils.tools import load_dotenv
 
-__all__ = ["SYS", "AnalysisRunner", "Config", "ObjVar", "Payload", "__version__", "load_config"]
+__all__ = [
+    "SYS",
+    "AnalysisRunner",
+    "Config",
+    "ObjVar",
+    "Payload",
+    "WorkerEval",
+    "__version__",
+    "load_config",
+    "load_dotenv",
+]
 
 try:
     __version__ = version("intccms")
@@ -22,7 +33,9 @@ _HOMES = {
     "ObjVar": "intccms.schema",
     "Payload": "intccms.schema",
     "SYS": "intccms.schema",
+    "WorkerEval": "intccms.schema",
     "load_config": "intccms.schema",
+    "load_dotenv": "intccms.utils.tools",
 }
 
 

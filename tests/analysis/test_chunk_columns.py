@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import sys
 import traceback
 from pathlib import Path
@@ -223,6 +224,17 @@ def test_no_error_shows_a_computed_value_of_any_type(columns, secret):
     text = "".join(traceback.format_exception(info.value))
     assert "RuntimeError" in text
     assert "4711" not in text
+
+
+def test_a_variable_that_the_worker_lacks_is_named_with_the_argument(columns, monkeypatch):
+    monkeypatch.delenv("INTCCMS_TEST_PLACE", raising=False)
+    arguments = {"good": 1, "password": WorkerEval(lambda: os.environ["INTCCMS_TEST_PLACE"])}
+    functor = Functor(
+        function=lambda values, good, password: values, use=[("MET", "pt")], static_kwargs=arguments
+    )
+    said = "the WorkerEval for static_kwargs.password of .* needs the environment variable INTCCMS_TEST_PLACE, which"
+    with pytest.raises(FunctorError, match=f"channels.SR: {said} is not set on {platform.node()}"):
+        columns.call(functor, "channels.SR")
 
 
 def test_leaving_python_with_a_computed_value_shows_it_as_little(columns):

@@ -68,7 +68,7 @@ def test_a_parquet_file_that_breaks_while_it_is_read_is_followed_by_its_next_rep
     content = ak.zip({name: ak.Array(values) for name, values in toy.columns.items()}, depth_limit=1)
     for path in paths:
         ak.to_parquet(content, str(path), row_group_size=SIZE, extensionarray=False)
-        os.utime(path, ns=(10**18, 10**18))  # the time of a local file is part of what it is
+        os.utime(path, ns=(10**18, 10**18 + len(path.parts[-3])))  # times of replicas are not compared
     one = {
         **dataset("tt", toy),
         "files": ["/store/tt.parquet"],
@@ -81,7 +81,6 @@ def test_a_parquet_file_that_breaks_while_it_is_read_is_followed_by_its_next_rep
 
     assert histograms(tmp_path / "good").succeeded
     corrupt_row_group(paths[0], "Jet_pt", 2)
-    os.utime(paths[0], ns=(10**18, 10**18))
     result = histograms(tmp_path / "out")
     assert result.succeeded
     assert_same_bits(bits(tmp_path / "out"), bits(tmp_path / "good"))

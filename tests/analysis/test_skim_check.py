@@ -100,7 +100,7 @@ def test_a_tight_skim_is_told_with_the_events_it_loses(toy, tmp_path, written):
     found = check(config)
     lost = np.flatnonzero((met_of(toy) > 15) & (met_of(toy) <= 20))
     assert found.lost == len(lost) > 5
-    assert [one.entry for one in found.examples] == lost[:5].tolist()
+    assert [one.entry for one in found.examples] == lost[:1_000].tolist()
     assert {(one.channel, one.variations) for one in found.examples} == {("SR", ("nominal",))}
     assert found.limit is None
 
@@ -113,7 +113,7 @@ def test_an_event_that_only_a_variation_selects_counts(toy, tmp_path):
     assert found.selected == int(np.sum(1.2 * met > 22))
     assert found.lost == int(lost.sum()) > 0
     assert {one.variations for one in found.examples} == {("met_up",)}
-    assert [one.entry for one in found.examples] == np.flatnonzero(lost)[:5].tolist()
+    assert [one.entry for one in found.examples] == np.flatnonzero(lost)[:1_000].tolist()
 
 
 def test_an_event_that_is_missing_in_the_written_skim_is_found(toy, tmp_path):
@@ -178,6 +178,20 @@ def test_the_command_prints_what_was_found_and_sets_the_status(toy, tmp_path):
     tight = ["skim", "check", str(path), "channels.SR.selection.static_kwargs.cut=15", "--fraction", "1"]
     told = CliRunner().invoke(main, [*tight, "--no-progress"])
     assert told.exit_code == 1
-    assert "lost: entry" in told.output
+    assert told.output.count("lost: entry") == 5
+    assert "The skim is tighter than the analysis" in told.output
     data = CliRunner().invoke(main, [*tight, "--json"])
-    assert json.loads(data.output)["datasets"][0]["lost"] > 0
+    (found,) = json.loads(data.output)["datasets"]
+    assert found["lost"] > 5
+    assert len(found["examples"]) == min(found["lost"], 1_000)
+    assert f"and {len(found['examples']) - 5:,} more" in told.output
+    none = CliRunner().invoke(
+        main,
+        [
+            *tight,
+            "preprocess.skimming.function=None",
+            "preprocess.skimming.use=[]",
+            "preprocess.skimming.static_kwargs={}",
+        ],
+    )
+    assert "There is no preprocess.skimming.function" in none.output

@@ -98,7 +98,7 @@ def test_another_format_is_another_skim(analysis):
     output["format"] = "parquet"
     with pytest.raises(
         ConfigError,
-        match=rf"does not fit the configuration: preprocess.skimming.output.format is \"parquet\", and was \"{old}\"",
+        match=rf"is in format '{old}', and preprocess.skimming.output.format is 'parquet'. Set it to '{old}'",
     ):
         analysis.run(ON_SKIMS, "other")
     analysis.run(SKIM_ONLY, "new")

@@ -153,6 +153,23 @@ def test_once_what_runs_is_finished_and_saved_and_the_same_command_goes_on(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("pause", [0, 0.2, 0.6])
+@pytest.mark.parametrize("executor", ["futures", "dask"])
+def test_processes_that_are_being_started_do_not_notice(executor, pause, config, tmp_path):
+    run = start(config, f"general.executor={executor}", command="run")
+    assert run.until(lambda: any("spawn_main" in " ".join(one.cmdline()) for one in children_of(run)))
+    children = children_of(run)
+    time.sleep(pause)
+    os.killpg(run.pid, signal.SIGINT)
+    status, text = run.wait()
+    assert status == 130, text
+    assert "Traceback" not in text
+    assert "died" not in text
+    assert "the same command goes on from there" in " ".join(text.split())
+    assert_gone(children)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("executor", EXECUTORS)
 def test_twice_it_ends_at_once_and_what_was_saved_is_kept(executor, config, seconds, tmp_path):
     calls = tmp_path / "calls"

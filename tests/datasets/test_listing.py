@@ -110,6 +110,18 @@ def test_lines_of_a_listing_may_be_patterns():
     assert names(manager(files="all.txt")) == ["in/a_2.root", "in/a_10.root"]
 
 
+def test_several_urls_in_a_line_are_replicas_of_one_file_in_their_order():
+    urls = [f"root://{host}.example/{LFN}" for host in ("b", "a")]
+    listing("all.txt", f"{urls[0]} {urls[1]}  # far away", "/store/mc/b.root")
+    found = manager(files=["all.txt", " ".join(urls[::-1])], redirector="root://x.example/")
+    assert names(found) == [LFN, "/store/mc/b.root", LFN]
+    assert [file.urls for file in found.files("tt")] == [
+        tuple(urls),
+        ("root://x.example//store/mc/b.root",),
+        tuple(urls[::-1]),
+    ]
+
+
 def test_a_folder_without_listings_is_its_root_files_or_else_its_parquet_files():
     touch("one/part_10.root", "one/part_9.root", "one/x.parquet", "two/x.parquet")
     assert names(manager(directories="one")) == ["one/part_9.root", "one/part_10.root"]

@@ -107,6 +107,18 @@ def test_an_entry_of_a_dict_is_changed_or_added_by_its_key(lumi):
     assert config.general.lumi == {**({} if lumi is None else {"2018": 2.0}), "2017": 41480.0}
 
 
+def test_a_dict_that_contradicts_itself_is_valid_with_the_changes(configuration):
+    general = {**configuration["general"], "analysis": "skip"}
+    with pytest.raises(ConfigError, match="nothing to do.*general.save_skimmed_output=True"):
+        load_config_with_restricted_cli({**configuration, "general": general}, [])
+    with pytest.raises(ConfigError, match="nothing to do"):
+        load_config_with_restricted_cli({**configuration, "general": general}, ["general.lumi=2"])
+    loaded = load_config_with_restricted_cli(
+        {**configuration, "general": general}, ["general.save_skimmed_output=True"]
+    )
+    assert loaded.general.analysis == "skip"
+
+
 def test_a_whole_dict_can_be_given_and_then_changed():
     config = override("general.lumi={2017: 1}", "general.lumi.2018=2", "datasets.datasets.tt.years=2017")
     assert config.general.lumi == {"2017": 1.0, "2018": 2.0}

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from intccms.errors import OutputError
+from intccms.errors import ConfigError, OutputError
 from intccms.utils.storage import Storage
 
 PATIENCE = 1.5
@@ -200,6 +200,23 @@ class TestS3(FailureContract):
             # other options, for s3fs keeps what it has for the same ones
             Storage("s3://bucket/from-the-environment", {**options, "use_ssl": False}).get("a")
         assert not re.search("wrong-secret|testsecret|TESTKEY", str(caught.value))
+
+    def test_an_address_that_is_none_is_refused_with_its_place(self, monkeypatch):
+        monkeypatch.setenv("AWS_ENDPOINT_URL", "127.0.0.1:9")
+        with pytest.raises(ConfigError, match=r"S3 in AWS_ENDPOINT_URL is '127.0.0.1:9', expected https://"):
+            Storage("s3://bucket").put("a", b"")
+
+    def test_an_address_where_nobody_listens_is_named(self, monkeypatch):
+        for name, value in {
+            "ENDPOINT_URL": "http://127.0.0.1:9",
+            "ACCESS_KEY_ID": "a",
+            "SECRET_ACCESS_KEY": "b",
+        }.items():
+            monkeypatch.setenv(f"AWS_{name}", value)
+        with pytest.raises(
+            OutputError, match=r"address is right \(http://127.0.0.1:9, from AWS_ENDPOINT_URL\)"
+        ):
+            Storage("s3://bucket", patience=1).put("a", b"")
 
     def test_a_bucket_that_is_missing_is_an_error_at_once(self, s3_server):
         with (

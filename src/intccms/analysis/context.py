@@ -14,7 +14,7 @@ import cloudpickle
 from intccms.analysis.ledger import Ledger
 from intccms.analysis.ledger.names import RUNS, short_hash
 from intccms.schema.loading import config_modules
-from intccms.schema.secrets import exposed_by, masked_text
+from intccms.schema.secrets import exposed_by, masked_source, masked_text
 from intccms.utils.files import write_atomically
 from intccms.utils.pickling import pickled_by_value
 from intccms.utils.storage import Storage
@@ -104,7 +104,20 @@ def write_context(config: Config, directory: RunDirectory) -> None:
 def _pickled(config: Config, modules: Sequence[ModuleType]) -> bytes | None:
     """Return the configuration with its functions, None if it must not or cannot be kept."""
     # what looks like a credential, or is computed to be one, is not written anywhere
-    if any(sign in str(config.to_json()) for sign in ("***", "WorkerEval(...)")):
+    signs = {"WorkerEval(...)": "it has WorkerEval values", "***": "it holds what looks like a credential"}
+    for sign, reason in signs.items():
+        if sign in str(config.to_json()):
+            logger.info(
+                "the configuration is not kept as it is, because %s: intccms replay will need --current",
+                reason,
+            )
+            return None
+    if named := sorted(module.__name__ for module in modules if _holds_credentials(module)):
+        logger.warning(
+            "%s: what looks like a credential stands in the code, and goes to the workers with it. Let them look it up: "
+            "WorkerEval(lambda: os.environ['NAME'])",
+            ", ".join(named),
+        )
         return None
     for module in modules:
         cloudpickle.register_pickle_by_value(module)
@@ -122,6 +135,15 @@ def _pickled(config: Config, modules: Sequence[ModuleType]) -> bytes | None:
         return None
     # functions are kept with the globals that they refer to, and modules read variables when they are imported
     return None if exposed_by(content) else content
+
+
+def _holds_credentials(module: ModuleType) -> bool:
+    """Tell whether something is hidden in the copy of a module."""
+    try:
+        source = Path(str(module.__file__)).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):  # typed in, or compiled
+        return False
+    return masked_source(source) != source
 
 
 def write_plan(config: Config, directory: RunDirectory, plans: Sequence[DatasetPlan]) -> None:

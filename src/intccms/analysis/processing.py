@@ -20,7 +20,7 @@ from intccms.analysis.ledger import (
     fold_dataset,
 )
 from intccms.analysis.progress import show_progress
-from intccms.analysis.results import ChunkFailure, Receipt
+from intccms.analysis.results import NOT_RUN, ChunkFailure, Receipt
 from intccms.analysis.scheduling import run_work
 from intccms.analysis.stopping import stoppable
 from intccms.analysis.tasks import ProcessChunks
@@ -39,8 +39,8 @@ __all__ = ["Processing"]
 
 logger = logging.getLogger(__name__)
 
-_STOPPED = "not run: the run was stopped"
-_NOT_RUN = "not run: it was left out of this run"
+_STOPPED = f"{NOT_RUN}the run was stopped"
+_LEFT_OUT = f"{NOT_RUN}it was left out of this run"
 
 _TRIES = 3
 """Times that a result is made in one run, because it is lost, before the storage is called broken."""
@@ -96,7 +96,7 @@ class Processing:
         """Count the work that was not chosen as not run, and return the rest."""
         kept = {work.chunk for work in chosen.work}
         self.give_up(
-            [ChunkFailure(work.chunk, _NOT_RUN, "") for work in missing.work if work.chunk not in kept]
+            [ChunkFailure(work.chunk, _LEFT_OUT, "") for work in missing.work if work.chunk not in kept]
         )
         return chosen
 

@@ -126,8 +126,8 @@ def config_as_run(directory: RunDirectory) -> Config:
         config = pickle.loads(path.read_bytes())  # written by our own run into the user's own folder
     except FileNotFoundError as exc:
         message = (
-            f"{path} was not kept: the configuration holds what looks like a credential, or cannot be pickled. Use the "
-            "present code instead (--current)."
+            f"{path} was not kept: the configuration has WorkerEval values (whatever they are), holds what looks like a "
+            "credential, or cannot be pickled. Use the present code instead (--current)."
         )
         raise ConfigError(message) from exc
     except DAMAGED_PICKLE as exc:

@@ -15,7 +15,20 @@ if TYPE_CHECKING:
     from intccms.metadata import LumiRanges
     from intccms.skimming.parts import SkimPart
 
-__all__ = ["SMALLEST_PIECE", "Chunk", "ChunkFailure", "DatasetSums", "Halt", "PartTarget", "Receipt", "Work"]
+__all__ = [
+    "NOT_RUN",
+    "SMALLEST_PIECE",
+    "Chunk",
+    "ChunkFailure",
+    "DatasetSums",
+    "Halt",
+    "PartTarget",
+    "Receipt",
+    "Work",
+]
+
+NOT_RUN = "not run: "
+"""How the reason of a chunk begins that was left out or not reached."""
 
 SMALLEST_PIECE = 500
 """Events of a piece of a chunk; where so few do not fit into memory, fewer will not help."""

@@ -88,8 +88,12 @@ class _Silence:
         OutputError
             If the storage did not answer for any of the last parts, for a long time.
         """
-        if isinstance(outcome, Receipt) or not outcome.silent:
-            self._parts = 0
+        if isinstance(outcome, Receipt):
+            part = outcome.chunk.part
+            if outcome.cpu_seconds and (part is None or part.kept):  # the storage was asked, and answered
+                self._parts = 0
+            return
+        if not outcome.silent:
             return
         now = time.monotonic()
         self._since = self._since if self._parts else now

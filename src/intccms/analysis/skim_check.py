@@ -43,6 +43,9 @@ __all__ = ["DatasetCheck", "LostEvent", "SkimCheck", "check_skims"]
 _EVENTS = 5_000
 """Events of a slice: each has a bin of its own in every variation of every channel."""
 
+_NAMED, _SHOWN = 1_000, 5
+"""Lost events of a dataset that are kept with their places, and those that lines show."""
+
 _POSITION = "positionInSlice"
 _IDS = ("run", "luminosityBlock", "event")
 _CONFIDENCE = -math.log(0.05)
@@ -75,7 +78,7 @@ class DatasetCheck:
     lost: int = 0
     """Those of the selected ones that are not in the skim."""
     examples: list[LostEvent] = field(default_factory=list)
-    """A few of them."""
+    """The first thousand of them."""
     unread: list[str] = field(default_factory=list)
     """What could not be looked at, and why."""
 
@@ -90,6 +93,8 @@ class SkimCheck:
     """What was found, by dataset."""
 
     datasets: tuple[DatasetCheck, ...]
+    has_filter: bool = True
+    """Whether there is a skim function at all."""
 
     @property
     def sound(self) -> bool:
@@ -109,10 +114,19 @@ class SkimCheck:
             yield f"{one.name}: {one.events:,} events, {one.kept:,} in the skim, {one.selected:,} selected, {one.lost:,} lost"
             if one.limit is not None:
                 yield f"  fewer than {one.limit:.2g} of the selected events are lost (95 % CL)"
-            for event in one.examples:
+            for event in one.examples[:_SHOWN]:
                 where = ", ".join(event.variations[:4]) + (" ..." if len(event.variations) > 4 else "")
                 yield f"  lost: entry {event.entry} of {event.file}: selected by {event.channel} ({where})"
+            if len(one.examples) > _SHOWN:
+                yield f"  and {len(one.examples) - _SHOWN:,} more that are selected and lost: --json has their places"
             yield from (f"  not looked at: {text}" for text in one.unread)
+        if not self.has_filter:
+            yield "There is no preprocess.skimming.function: skims hold all events that golden JSON files allow."
+        elif any(one.lost for one in self.datasets):
+            yield (
+                "The skim is tighter than the analysis: loosen preprocess.skimming.function, for all variations, and "
+                "write the skim again, or tighten the selections of the channels that are named."
+            )
 
 
 def check_skims(
@@ -155,7 +169,7 @@ def check_skims(
                 found[part.name].unread.append(error)
             _add(found[part.name], part)
             advance(part.events, failures=int(bool(error)))
-    return SkimCheck(tuple(found.values()))
+    return SkimCheck(tuple(found.values()), config.preprocess.skimming.function is not None)
 
 
 @dataclass(frozen=True)
@@ -196,7 +210,7 @@ def _add(total: DatasetCheck, part: DatasetCheck) -> None:
     total.kept += part.kept
     total.selected += part.selected
     total.lost += part.lost
-    total.examples += part.examples[: max(0, 5 - len(total.examples))]
+    total.examples += part.examples[: max(0, _NAMED - len(total.examples))]
 
 
 @dataclass(frozen=True)
@@ -332,7 +346,7 @@ def _compared(item: _Slice, kept: NDArray[np.bool_], sums: DatasetSums, size: in
         }
         anywhere = np.logical_or.reduce(list(masks.values()))
         selected |= anywhere
-        for position in np.flatnonzero(anywhere & ~kept)[:5]:
+        for position in np.flatnonzero(anywhere & ~kept)[:_NAMED]:
             names = tuple(name for name, mask in masks.items() if mask[position])
             found.examples.append(LostEvent(item.file.name, item.start + int(position), channel, names))
     found.selected = int(selected.sum())

@@ -344,6 +344,14 @@ class SkimReader:
         return manifest.listing[: self._config.datasets.max_files]
 
     def _check(self, dataset: Dataset, manifest: Manifest) -> None:
+        wanted = self._config.preprocess.skimming.output.format
+        if manifest.format and manifest.format != wanted:
+            message = (
+                f"the skim of dataset {dataset.name!r} in {masked_text(self._storage.url(dataset.name))} is in format "
+                f"{manifest.format!r}, and preprocess.skimming.output.format is {wanted!r}. Set it to "
+                f"{manifest.format!r}, or write the skim again with general.run_skimming=True."
+            )
+            raise ConfigError(message)
         uses = columns_used(self._config, dataset, everything=False)
         changes = differences_from(manifest, self._units.contract(dataset), self._config)
         if lacking := lacking_columns(uses, there(manifest), self._config):

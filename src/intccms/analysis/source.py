@@ -115,8 +115,10 @@ def check_columns(config: Config, metadata: Sequence[DatasetMetadata]) -> None:
     check_weights(metadata)
     looked = [(one.dataset, one.branches) for one in metadata if one.branches is not None]
     without = plan.check_corrections(looked)
-    for warning in (*plan.absent_triggers(samples), *plan.unsure(samples), *without):
+    for warning in (*plan.absent_triggers(samples), *without):
         logger.warning("%s", warning)
+    for note in plan.unsure(samples):  # a near name may be what was meant
+        logger.log(logging.WARNING if "Did you mean" in note else logging.INFO, "%s", note)
 
 
 def column_notes(

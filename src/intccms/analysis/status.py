@@ -14,6 +14,7 @@ from intccms.analysis.ledger import Ledger, Name
 from intccms.analysis.ledger.names import edges_key
 from intccms.analysis.reopen import read_plan
 from intccms.analysis.report import read_report
+from intccms.analysis.results import NOT_RUN
 from intccms.errors import OutputError
 from intccms.utils.lock import lock_holder
 from intccms.utils.storage import Storage
@@ -37,7 +38,12 @@ class DatasetStatus:
     done: int
     """Chunks of which all wanted channels are in the ledger."""
     failed: int
-    """Chunks that failed in the last run that came to its end."""
+    """Those of the others that failed in the last run that came to its end, and are not tried now."""
+
+    @property
+    def left(self) -> int:
+        """Chunks that are to be done and have not failed."""
+        return self.chunks - self.done - self.failed
 
 
 @dataclass(frozen=True)
@@ -65,8 +71,7 @@ class RunStatus:
         for name in ("files", "chunks", "done", "failed", "left"):
             table.add_column(name, justify="right")
         for one in self.datasets:
-            left = one.chunks - one.done
-            cells = (one.files, one.chunks, one.done, one.failed, left)
+            cells = (one.files, one.chunks, one.done, one.failed, one.left)
             table.add_row(one.name, *(f"{cell:,}" for cell in cells), style="red" if one.failed else "")
         return Group(
             table,
@@ -84,7 +89,7 @@ class RunStatus:
             verdict = (
                 "complete"
                 if self.report.complete
-                else f"{100 * self.report.coverage:.4g} % of the worst dataset"
+                else f"incomplete, {100 * self.report.coverage:.4g} % of the dataset with least"
             )
             when = self.report.provenance.get("ended", "")
             lines.append((f"last report: {verdict} ({when})", "green" if self.report.succeeded else "red"))
@@ -110,12 +115,15 @@ def run_status(directory: RunDirectory) -> RunStatus:
     except OutputError:
         report = None
     failed: dict[str, int] = {}
-    for one in report.failures if report is not None else ():
+    holder = lock_holder(directory.path)
+    for one in report.failures if report is not None and holder is None else ():
+        if one.reason.startswith(NOT_RUN):
+            continue
         failed[one.dataset] = failed.get(one.dataset, 0) + int(one.start is not None)
     datasets = tuple(_dataset_status(one, ledger, failed.get(one["name"], 0)) for one in plan["datasets"])
     return RunStatus(
         datasets,
-        lock_holder(directory.path),
+        holder,
         report,
         report is not None and directory.report.stat().st_mtime >= directory.plan.stat().st_mtime,
         str(directory.path),

@@ -47,8 +47,10 @@ def main(context: click.Context, *, traceback: bool, verbose: bool) -> None:
     Try `intccms demo` first: it makes its own input and needs no network.
     """
     context.obj = {"traceback": traceback}
+    from intccms.utils.interrupts import revive_lost_interrupts
     from intccms.utils.tools import load_dotenv
 
+    revive_lost_interrupts()
     load_dotenv()
     _configure_logging(verbose=verbose)
 

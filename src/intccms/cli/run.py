@@ -59,11 +59,14 @@ def show_result(result: RunResult) -> None:
             return
     data = result.output["report"]["data_processes"]
     for channel, cutflow in result.output["cutflow"].items():
+        if not cutflow["steps"]:  # no channel was analysed
+            continue
         console.print(cutflow_table(cutflow, data_processes=data, title=f"Cutflow of {channel}"))
     if any(result.output["histograms"].values()):
         console.print(yields_table(result.output))
+    plots = " and plots/" if any((result.path / "plots").rglob("*.*")) else ""
     console.print(
-        f"\n[bold]Results[/bold] are in {result.path}; look at {result.path / 'report.html'} and plots/"
+        f"\n[bold]Results[/bold] are in {result.path}; look at {result.path / 'report.html'}{plots}"
     )
 
 

@@ -14,7 +14,7 @@ __all__ = ["skim"]
 
 @main.group()
 def skim() -> None:
-    """Look at skims."""
+    """Check and pack skims."""
 
 
 @skim.command(

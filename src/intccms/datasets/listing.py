@@ -28,7 +28,7 @@ def list_files(dataset: Dataset, base_dir: str | None) -> list[str]:
     ----------
     dataset
         Its `files` and `directory` are paths, patterns, URLs or logical names, or listings (``*.txt``) of
-        those: one name per line, ``#`` begins a comment.
+        those: one file per line, ``#`` begins a comment. Several URLs in a line are replicas of one file.
     base_dir
         Folder for relative names; see ``datasets.base_dir``.
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from intccms.datasets.listing import list_files
-from intccms.datasets.replicas import SourceFile, replicas
+from intccms.datasets.replicas import source_file
 from intccms.errors import ConfigError
 from intccms.schema.explain import did_you_mean
 from intccms.schema.secrets import check_url
 
 if TYPE_CHECKING:
+    from intccms.datasets.replicas import SourceFile
     from intccms.schema import Config, Dataset
 
 __all__ = ["DatasetManager"]
@@ -53,12 +54,12 @@ class DatasetManager:
         """Return the files of a dataset, at most ``max_files``, with their replicas."""
         if name not in self._files:
             dataset = self[name]
-            self._names[name] = list_files(dataset, self._base_dir)
-            names = self._names[name][: self._max_files]
-            for one in names:
-                check_url(one, f"dataset {name!r}")  # a line of a listing
             redirectors = self.get_redirector(name)
-            self._files[name] = [SourceFile(one, replicas(one, redirectors)) for one in names]
+            files = [source_file(line, redirectors) for line in list_files(dataset, self._base_dir)]
+            self._names[name] = [file.name for file in files]
+            self._files[name] = files[: self._max_files]
+            for url in (url for file in self._files[name] for url in file.urls):
+                check_url(url, f"dataset {name!r}")  # a line of a listing
         return self._files[name]
 
     def names(self, name: str) -> list[str]:

@@ -41,7 +41,11 @@ class _Mapping(UprootSourceMapping):
         """Read a column."""
         name = getattr(columnhandle, "name", "a column")
         with reading(self.url, f"{name}, entries {start} to {stop}"):
-            return super().extract_column(columnhandle, start, stop, *args, **kwargs)
+            column = super().extract_column(columnhandle, start, stop, *args, **kwargs)
+            if len(column) != stop - start:
+                message = f"there are {len(column)} entries"
+                raise ValueError(message)
+            return column
 
 
 class TreeEvents:

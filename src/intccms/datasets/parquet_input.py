@@ -30,6 +30,7 @@ class _Rows(pq.ParquetFile):
         """Read columns of the row groups."""
         with reading(self.url, ", ".join(columns)):
             table = self.read_row_groups(self.groups, columns, **options)
+            table.validate(full=True)  # a corrupt page may give lists that end before they begin
         # coffea takes the first piece for the whole
         return table.combine_chunks() if any(column.num_chunks > 1 for column in table.columns) else table
 
@@ -68,8 +69,8 @@ class ParquetEvents:
         """Return NanoEvents of an entry range; no column is left out, because finding columns costs nothing here."""
         del branches
         options = dict(self._options)
-        rows, first = self._rows(start, stop, **options.pop("parquet_options", {}))
-        with quiet_schema():
+        with reading(self._url, f"entries {start} to {stop}"), quiet_schema():
+            rows, first = self._rows(start, stop, **options.pop("parquet_options", {}))
             factory = NanoEventsFactory.from_parquet(
                 rows, entry_start=start - first, entry_stop=stop - first, metadata={}, **options
             )
@@ -78,9 +79,10 @@ class ParquetEvents:
     def arrays(self, columns: Iterable[str], start: int, stop: int) -> dict[str, Any]:
         """Return plain arrays of an entry range."""
         names = list(columns)
-        rows, first = self._rows(start, stop)
-        found = ak.from_arrow(rows.read(names, use_threads=False))[start - first : stop - first]
-        return {name: found[name] for name in names}
+        with reading(self._url, f"entries {start} to {stop}"):
+            rows, first = self._rows(start, stop)
+            found = ak.from_arrow(rows.read(names, use_threads=False))[start - first : stop - first]
+            return {name: found[name] for name in names}
 
     def _rows(self, start: int, stop: int, **options: Any) -> tuple[_Rows, int]:
         """Return the rows of the row groups that hold a range, and the entry at which they begin."""

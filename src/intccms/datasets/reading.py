@@ -43,6 +43,7 @@ UNREADABLE = (
     AttributeError,
     AssertionError,
     NotImplementedError,
+    StopIteration,
     struct.error,
     zlib.error,
     lzma.LZMAError,

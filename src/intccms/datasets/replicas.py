@@ -11,7 +11,7 @@ from intccms.utils.urls import is_url
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["SourceFile", "is_remote", "join_redirector", "logical_name", "replicas"]
+__all__ = ["SourceFile", "is_remote", "join_redirector", "logical_name", "replicas", "source_file"]
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,29 @@ class SourceFile:
     """Logical name (``/store/...``), path or URL; identifies the file in metadata and reports."""
     urls: tuple[str, ...]
     """Where it can be read, best first."""
+    replicated: bool | None = None
+    """Whether it has several replicas; it stays true when only one of them is left to be tried."""
+
+    def __post_init__(self) -> None:
+        """Note whether there are several replicas."""
+        if self.replicated is None:
+            object.__setattr__(self, "replicated", len(self.urls) > 1)
+
+
+def source_file(line: str, redirectors: Sequence[str]) -> SourceFile:
+    """Return the file that a line of a listing names: several URLs in it are its replicas, in this order.
+
+    Examples
+    --------
+    >>> source_file("root://a.example//store/x.root root://b.example//store/x.root", []).name
+    '/store/x.root'
+    >>> source_file("/store/x.root", ["root://a.example/"]).urls
+    ('root://a.example//store/x.root',)
+    """
+    urls = tuple(dict.fromkeys(re.split(r"\s+(?=[a-z][a-z0-9+.-]*://)", line)))
+    if len(urls) > 1 and all(map(is_url, urls)):
+        return SourceFile(logical_name(urls[0]) or urls[0], urls)
+    return SourceFile(line, replicas(line, redirectors))
 
 
 def is_remote(name: str) -> bool:

@@ -181,7 +181,7 @@ def open_source(file: SourceFile, tree_name: str) -> EventSource:
         cache.move_to_end(key)
         return cache[key]
     passed_over: list[tuple[str, str]] = []
-    source = first_replica(file, lambda url: _open(url, tree_name), passed_over)
+    source = first_replica(file, lambda url: _open(url, tree_name, timed=not file.replicated), passed_over)
     source = replace(source, passed_over=tuple(passed_over))
     cache[key] = source
     while len(cache) > _KEPT_OPEN:
@@ -189,8 +189,8 @@ def open_source(file: SourceFile, tree_name: str) -> EventSource:
     return source
 
 
-_NOTHING = re.compile(r"expected Chunk of length \d+,\s+received 0 bytes")
-"""What uproot says of a file of 0 bytes."""
+_TOO_SHORT = re.compile(r"expected Chunk of length 403,\s+received (\d+) bytes")
+"""What uproot says of a file that is shorter than what it reads first."""
 
 
 def open_root(url: str, **options: Any) -> Any:
@@ -199,14 +199,20 @@ def open_root(url: str, **options: Any) -> Any:
     Raises
     ------
     InputFileError
-        If it has 0 bytes; for other errors, what uproot and the file systems raise.
+        If it has hardly any bytes; for other errors, what uproot and the file systems raise.
     """
     try:
         return _open_root(url, **options)
     except OSError as exc:
-        if _NOTHING.search(str(exc)) is None:
+        found = _TOO_SHORT.search(str(exc))
+        if found is None:
             raise
-        message = f"{url} is empty: it has 0 bytes. Transfer it again."
+        what = (
+            "is empty: it has 0 bytes"
+            if found[1] == "0"
+            else f"is no whole ROOT file: it has {found[1]} bytes"
+        )
+        message = f"{url} {what}. Transfer it again."
         raise InputFileError(message) from exc
 
 
@@ -250,8 +256,8 @@ def _local_state(file: SourceFile) -> tuple[int, int] | None:
     return status.st_size, status.st_mtime_ns
 
 
-def _open(url: str, tree_name: str) -> EventSource:
-    return _open_parquet(url) if url.endswith(".parquet") else _open_tree(url, tree_name)
+def _open(url: str, tree_name: str, *, timed: bool) -> EventSource:
+    return _open_parquet(url, timed=timed) if url.endswith(".parquet") else _open_tree(url, tree_name)
 
 
 def _open_tree(url: str, tree_name: str) -> EventSource:
@@ -319,10 +325,11 @@ def _runs(directory: Any, url: str) -> dict[str, Any] | None:
     return read
 
 
-def _open_parquet(url: str) -> EventSource:
+def _open_parquet(url: str, *, timed: bool) -> EventSource:
     limit_waiting(url)
     file, size, checksum = opened_parquet(url)
-    # a footer tells little of the values: a local file that was written anew in place is another one
-    changed = _local_state(SourceFile(url, (url,)))
+    # a footer tells little of the values: a local file that was written anew in place is another one; the times of
+    # replicas tell nothing
+    changed = _local_state(SourceFile(url, (url,))) if timed else None
     uuid = hashlib.sha256(f"{checksum}{changed!r}".encode()).hexdigest()[:32]
     return EventSource(url, uuid, "parquet", file.rows, size, file.columns, file.events, file.arrays)

@@ -8,6 +8,7 @@ import threading
 from typing import Any
 
 from intccms.errors import FacilityError
+from intccms.utils.interrupts import accept_interrupts, interrupts_held
 
 __all__ = ["AddressFacility", "LocalFacility"]
 
@@ -41,7 +42,7 @@ class LocalFacility:
             "distributed.scheduler.no-workers-timeout": f"{NO_WORKERS_TIMEOUT}s",
             "distributed.scheduler.allowed-failures": ALLOWED_FAILURES,
         }
-        with dask.config.set(settings):
+        with dask.config.set(settings), interrupts_held():
             cluster = LocalCluster(
                 n_workers=num_workers or cores,
                 threads_per_worker=1,
@@ -62,6 +63,7 @@ def _heedless_of_interrupts() -> Any:
             del worker
             if threading.current_thread() is threading.main_thread():
                 signal.signal(signal.SIGINT, signal.SIG_IGN)
+                accept_interrupts()
 
     return Heedless()
 

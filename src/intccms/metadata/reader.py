@@ -157,16 +157,18 @@ def _facts_of_some_replica(
 ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """Return what `_facts` does, with the replicas that could not be read."""
     passed_over: list[tuple[str, str]] = []
-    facts, trees = first_replica(file, lambda url: _facts(url, tree_name, (other,)), passed_over)
+    facts, trees = first_replica(
+        file, lambda url: _facts(url, tree_name, (other,), replicated=file.replicated), passed_over
+    )
     return facts | {"passed_over": tuple(passed_over)}, trees
 
 
 def _facts(
-    url: str, tree_name: str, others: tuple[str, ...]
+    url: str, tree_name: str, others: tuple[str, ...], *, replicated: bool | None = None
 ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """Return entries and identity of a file, and the columns of some of its small trees."""
     if url.endswith(".parquet"):
-        source = open_source(SourceFile(url, (url,)), tree_name)
+        source = open_source(SourceFile(url, (url,), replicated), tree_name)
         return {
             "url": url,
             "uuid": source.uuid,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
@@ -19,11 +20,13 @@ from intccms.schema.secrets import check_url, masked
 from intccms.schema.selection import Channel, GhostObservable, ObjectMask
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from intccms.schema.corrections import Correction
 
 __all__ = ["Config"]
+
+_drafted: ContextVar[bool] = ContextVar("drafted", default=False)
 
 
 class Config(Model):
@@ -105,8 +108,24 @@ class Config(Model):
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
         self._find_ghosts_with_underscores()
-        self.check()
+        if not _drafted.get():
+            self.check()
         return self
+
+    @classmethod
+    def draft(cls, content: Mapping[str, Any]) -> Self:
+        """Return a configuration whose parts are valid by themselves; changes may be needed before `check` passes.
+
+        Raises
+        ------
+        ConfigError
+            If a part is not valid.
+        """
+        token = _drafted.set(True)
+        try:
+            return cls(**content)
+        finally:
+            _drafted.reset(token)
 
     def _find_ghosts_with_underscores(self) -> None:
         """Give ``("event", "m_tt")`` its meaning back, which reads like the field ``tt`` of a collection ``m``."""
@@ -325,6 +344,7 @@ def _check_modes(general: GeneralConfig) -> None:
     if general.run_processor and not analyse and not general.save_skimmed_output and not general.run_skimming:
         message = (
             "nothing to do: general.run_analysis is off (or general.analysis='skip') and no skim is written. "
-            "Set general.run_analysis=True, or general.run_processor=False to leave out the events."
+            "Set general.save_skimmed_output=True to write one, general.run_analysis=True (and analysis) to analyse, or "
+            "general.run_processor=False to leave out the events."
         )
         raise ConfigError(message)

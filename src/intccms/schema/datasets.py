@@ -58,7 +58,8 @@ class DatasetEntry(Model):
     """Folders that hold text files listing the input (``*.txt``, a file per line), or the input itself."""
     files: Annotated[list[str] | list[list[str]], BeforeValidator(_as_list)] | None = None
     """Files or patterns: paths, URLs or logical names (``/store/...``); one list per dataset (year) if there are
-    several: ``[[...], [...]]``."""
+    several: ``[[...], [...]]``. Several URLs in one text, separated by spaces, are replicas of one file, in the order
+    in which they are tried; redirectors do not apply to it."""
     cross_sections: Annotated[list[Picobarn], BeforeValidator(_as_list)] | None = None
     """Cross-section times branching ratio times filter efficiency [pb]; required for simulation."""
     years: Annotated[list[YearKey], BeforeValidator(_as_list)] | None = None

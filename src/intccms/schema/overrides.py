@@ -40,8 +40,10 @@ def load_config_with_restricted_cli(base: Config | Mapping[str, Any], args: Sequ
     ConfigError
         For a wrong key or value, naming the field, the value and the nearest valid key.
     """
-    config = base if isinstance(base, Config) else Config(**base)
-    return apply_overrides(config, args)
+    if isinstance(base, Config):
+        return apply_overrides(base, args)
+    # without the changes it may contradict itself
+    return apply_overrides(Config.draft(base) if args else Config(**base), args)
 
 
 def apply_overrides(config: Config, args: Sequence[str]) -> Config:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,8 +33,9 @@ def call(
     FunctorError
         If the function raises; the message names the functor, the cause is chained.
     """
+    given, named = _values(function, arguments, constants, where)
     try:
-        return function(*map(evaluated, arguments), **evaluated(dict(constants)))
+        return function(*given, **named)
     except (KeyboardInterrupt, GeneratorExit):
         raise
     except FunctorError as exc:  # ours already: a reference that must not be followed
@@ -53,6 +55,42 @@ def call(
         error, inner = FunctorError(message), _not_of_the_function(exc)
         error.add_note("".join(traceback.format_tb(exc.__traceback__)))
     raise error from inner  # not in the handler: what it handles would hang on it
+
+
+def _values(
+    function: Callable[..., Any], arguments: Sequence[Any], constants: Mapping[str, Any], where: str
+) -> tuple[list[Any], dict[str, Any]]:
+    """Return the arguments with the values of `WorkerEval` computed.
+
+    Raises
+    ------
+    FunctorError
+        If that fails, naming the argument, and the variable if one is not set; the error itself may hold a credential.
+    """
+    labelled = {f"argument {number}": value for number, value in enumerate(arguments, 1)}
+    labelled |= {f"static_kwargs.{name}": value for name, value in constants.items()}
+    values: list[Any] = []
+    try:
+        for value in labelled.values():
+            values.append(evaluated(value))  # noqa: PERF401 - how many there are tells which one failed
+    except Exception as exc:  # noqa: BLE001 - whatever the user's function raises
+        place, of = list(labelled)[len(values)], function_name(function).rpartition(":")[2]
+        reason = f"raised {type(exc).__name__}"
+        if isinstance(exc, KeyError) and _is_of_environment(exc):
+            reason = f"needs the environment variable {exc.args[0]}, which is not set"
+        message = f"{where}: the WorkerEval for {place} of {of} {reason} on {platform.node()}"
+        error = FunctorError(message)
+        error.add_note("".join(traceback.format_tb(exc.__traceback__)))
+    else:
+        count = len(arguments)
+        return values[:count], dict(zip(constants, values[count:], strict=True))
+    raise error  # not in the handler: what it handles would hang on it
+
+
+def _is_of_environment(exc: BaseException) -> bool:
+    """Tell whether an error comes from ``os.environ``."""
+    last = traceback.extract_tb(exc.__traceback__)[-1]
+    return Path(last.filename).name in {"os.py", "<frozen os>"}
 
 
 def _not_of_the_function(exc: BaseException | None) -> BaseException | None:

@@ -14,6 +14,8 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from intccms.errors import ConfigError
+from intccms.schema.secrets import masked_text
 from intccms.utils.temporaries import temporary_name
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ __all__ = [
     "is_transient",
     "persistently",
     "raised_by",
+    "s3_endpoint",
     "storage_errors",
 ]
 
@@ -212,6 +215,7 @@ def _file_system(url: str, options: Mapping[str, Any]) -> Any:
     credentials = tuple(sorted(item for item in os.environ.items() if item[0].startswith(_SETTINGS)))
     key = (os.getpid(), url.partition("://")[0], repr(options), credentials)
     if key not in kept:
+        _check_endpoint(url, options)
         kept[key] = fsspec.core.url_to_fs(url, skip_instance_cache=True, **options)[0]
         while len(kept) > _KEPT:
             kept.popitem(last=False)
@@ -219,6 +223,34 @@ def _file_system(url: str, options: Mapping[str, Any]) -> Any:
     return kept[key]
 
 
+def s3_endpoint(options: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the address of S3 that is used, and where it was set, if it was."""
+    given = options.get("endpoint_url") or (options.get("client_kwargs") or {}).get("endpoint_url")
+    if given:
+        return str(given), "storage_options"
+    for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):
+        if value := os.environ.get(name):
+            return value, name
+    return "that of Amazon", ""
+
+
+def _check_endpoint(url: str, options: Mapping[str, Any]) -> None:
+    """Refuse an address that botocore only stumbles over.
+
+    Raises
+    ------
+    ConfigError
+        If it is no URL of HTTP.
+    """
+    address, origin = s3_endpoint(options)
+    if url.startswith(_S3) and origin and not address.startswith(("http://", "https://")):
+        message = masked_text(
+            f"the address of S3 in {origin} is {address!r}, expected https://... (or http://...)."
+        )
+        raise ConfigError(message)
+
+
+_S3 = ("s3://", "s3a://")
 _SETTINGS = ("AWS_", "FSSPEC_", "GOOGLE_", "AZURE_")
 """Variables that file systems read."""
 

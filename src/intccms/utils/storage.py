@@ -21,7 +21,7 @@ from intccms.schema import WorkerEval
 from intccms.schema.secrets import hide_in_error, masked_text
 from intccms.utils.credentials import is_user_refused, refusal_text
 from intccms.utils.patience import PATIENCE, Deadline
-from intccms.utils.remote import FsspecFiles, error_text, persistently, storage_errors
+from intccms.utils.remote import FsspecFiles, error_text, persistently, s3_endpoint, storage_errors
 from intccms.utils.temporaries import is_temporary, temporary_name
 from intccms.utils.urls import is_url
 from intccms.utils.xrootd import XRootDFiles, is_xrootd
@@ -291,10 +291,19 @@ class Storage:
         elif isinstance(exc, PermissionError) or is_user_refused(exc):
             remedy = "Check the credentials (storage_options, AWS_... variables, or the grid proxy) and what they allow."
         elif isinstance(exc, TimeoutError):
-            remedy = "Check that the server is up and that its address is right, and run again."
+            remedy = (
+                f"Check that the server is up and that its address is right{self._address()}, and run again."
+            )
         else:
             remedy = "Check permissions, credentials and free space there, and the address."
         return OutputError(f"cannot {verb} {masked_text(self.url(name))}: {self._text(exc)}. {remedy}")
+
+    def _address(self) -> str:
+        """Return the address of the server, where the URL does not hold it."""
+        if not self.folder.startswith(("s3://", "s3a://")):
+            return ""
+        address, origin = s3_endpoint(self._options())
+        return masked_text(f" ({address}{', from ' + origin if origin else '; AWS_ENDPOINT_URL is not set'})")
 
     def _text(self, exc: BaseException) -> str:
         """Return what an error says, without anything that the options hold: they may be credentials."""

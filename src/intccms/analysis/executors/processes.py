@@ -21,6 +21,7 @@ import cloudpickle
 
 from intccms.analysis.executors.base import Lost, pickled, unpickled
 from intccms.analysis.stopping import NEVER, listening
+from intccms.utils.interrupts import accept_interrupts, interrupts_held
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
@@ -111,7 +112,8 @@ class _Worker:
         self.pool = ProcessPoolExecutor(1, _CONTEXT, initializer=_begin, initargs=(self.asked,))
 
     def submit(self, payload: bytes, item: bytes) -> Future[Any]:
-        future = self.pool.submit(_run, payload, item)
+        with interrupts_held():
+            future = self.pool.submit(_run, payload, item)
         if self.process is None:
             # the pool forgets its processes when one has died, and has no way to kill them before Python 3.14
             (self.process,) = self.pool._processes.values()  # noqa: SLF001
@@ -181,6 +183,7 @@ def _begin(asked: Any) -> None:
     global _of_parent  # noqa: PLW0603 - the process has one parent
     _of_parent = asked
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C arrives here too; the parent decides what it means
+    accept_interrupts()  # what users' functions start is to be interrupted as ever
     _end_with_parent()
 
 

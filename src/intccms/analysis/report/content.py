@@ -6,9 +6,11 @@ import math
 import shlex
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from intccms.schema.secrets import masked_text
+from intccms.utils.output import RunDirectory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -187,7 +189,10 @@ def replay_command(report: RunReport, group: FailureGroup) -> str | None:
     """Return the command that replays the first chunk of a group; None if it has none."""
     if group.chunk is None:
         return None
-    return masked_text(shlex.join(["intccms", "replay", clean(report.path) or "RUN", clean(group.chunk)]))
+    directory = RunDirectory(Path(report.path or "RUN"))
+    kept = directory.pickled_config.exists() or not directory.origin.exists()
+    command = ["intccms", "replay", clean(report.path) or "RUN", clean(group.chunk)]
+    return masked_text(shlex.join(command if kept else [*command, "--current"]))
 
 
 def largest_groups(report: RunReport, most: int) -> tuple[list[FailureGroup], int]:
