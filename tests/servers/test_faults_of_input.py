@@ -12,6 +12,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import awkward as ak
 import numpy as np
 import pytest
 import uproot
@@ -319,6 +320,44 @@ def test_a_server_that_fails_before_metadata_are_read_costs_what_no_other_server
         assert status == 0, text
         assert_accounted_for(report_of(tmp_path / "run/out"), inputs)
         assert_same_bits(bits(tmp_path / "run/out"), truth(tmp_path / "truth", sound))
+
+
+@pytest.mark.parametrize("executor", ["iterative", "futures"])
+@pytest.mark.parametrize("how", ["is killed", "hangs"])
+def test_files_in_parquet_come_from_the_next_server_when_one_fails_in_the_run(
+    xrootd_server, other_server, toys, user_run, tmp_path, how, executor
+):
+    sound = [toys[name]["sound"] for name in ("tt", "tt_served")]
+    for server in (xrootd_server, other_server):
+        for toy in sound:
+            columns = {name: ak.Array(values) for name, values in toy.columns.items()}
+            path = server.files / f"{toy.path.stem}.parquet"
+            ak.to_parquet(
+                ak.zip(columns, depth_limit=1), str(path), row_group_size=EVENTS // 3, extensionarray=False
+            )
+    one = behind("tt", sound, xrootd_server, other_server)
+    one["files"] = [name.replace(".root", ".parquet") for name in one["files"]]
+    run = user_run([one], at=first_event(sound[0], 0), executor=executor, workers=1)
+    run.until_it_waits()
+    break_server(xrootd_server, how)
+    start = run.go_on()
+    status, text = run.wait()
+    assert time.monotonic() - start < LONGEST
+    assert status == 0, text
+    report = report_of(tmp_path / "run/out")
+    assert report["datasets"][0]["processed"] == 2 * EVENTS
+    found = bits(tmp_path / "run/out")
+    # without `Runs`, sums of weights are those of the events
+    assert (
+        found["histograms/all/ht"]
+        == truth_of_parquet(tmp_path / "truth", one, other_server)["histograms/all/ht"]
+    )
+
+
+def truth_of_parquet(folder, one, server):
+    """Return the numbers of a run over the files of a server as local ones."""
+    local = {**one, "files": [str(server.files / Path(name).name) for name in one["files"]], "redirector": []}
+    return truth(folder, [local])
 
 
 def test_where_no_server_answers_the_run_stops_in_time_and_says_so(

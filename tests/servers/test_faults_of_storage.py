@@ -247,7 +247,7 @@ def test_skims_whose_server_is_gone_are_not_waited_for_part_by_part(on_skims, ex
     status, text = start().wait()
     assert time.monotonic() - begin < 15 * PATIENCE
     assert_stopped(
-        status, text, r"storage of the skims does not answer: \d+ parts in a row", "what was done is kept"
+        status, text, r"storage of the skims does not answer: \d+ parts in a row", "What was done is kept"
     )
     proxy.go_on()
     status, text = start().wait()

@@ -101,7 +101,7 @@ class _Silence:
         if now - self._since >= _LONGEST_SILENCE:
             message = (
                 f"the storage of the skims does not answer: {self._parts} parts in a row were waited for in vain, the "
-                f"last with {outcome.reason} Check that the server is up and run again: what was done is kept."
+                f"last with {outcome.reason} What was done is kept."
             )
             raise OutputError(message)
 
