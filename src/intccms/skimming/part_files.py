@@ -13,7 +13,7 @@ import awkward as ak
 import numpy as np
 
 from intccms.datasets.reading import UNREADABLE
-from intccms.errors import ConfigError, InputFileError, OutputError
+from intccms.errors import BrokenFileError, ConfigError, InputFileError, OutputError
 from intccms.skimming.cache import cached_copy, check_content, checksum_of_bytes, checksum_of_file
 from intccms.skimming.formats import format_named
 
@@ -173,7 +173,8 @@ def check_options(format_name: str, to_kwargs: Mapping[str, Any], from_kwargs: M
             events = source.events(columns, 0, 3, {})
             found = [events.event.tolist(), ak.flatten(events.Thing.x).tolist()]
         except UNREADABLE as exc:
-            message = f"preprocess.skimming.output.from_kwargs: {type(exc).__name__}: {exc}"
+            cause = (exc.__cause__ or exc) if isinstance(exc, BrokenFileError) else exc
+            message = f"preprocess.skimming.output.from_kwargs: {type(cause).__name__}: {cause}"
             raise ConfigError(message) from exc
     if found != [[0, 1, 2], [1.0, 2.0, 3.0]]:
         message = (

@@ -120,9 +120,10 @@ class RNTuple(_RootFile):
     name = "rntuple"
 
     def _add(self, file: Any, name: str, blocks: Sequence[Mapping[str, Any]]) -> None:
-        tuples = file.mkrntuple(name, dict(blocks[0]))
-        for block in blocks[1:]:
-            tuples.extend(dict(block))
+        tuples = file.mkrntuple(name, ak.zip(dict(blocks[0]), depth_limit=1).layout.form)
+        for block in blocks:
+            if len(next(iter(block.values()))):  # ROOT refuses clusters without entries
+                tuples.extend(dict(block))
 
 
 def _counter(branch: str, columns: Mapping[str, Any]) -> str:
