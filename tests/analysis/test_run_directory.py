@@ -222,3 +222,23 @@ def test_a_lumi_mask_that_is_none_stops_the_run_before_events_are_read(content, 
     config = toy_config([dataset("data", *toys["data"], xsec=None, lumi_mask=str(path))], tmp_path / "out")
     with pytest.raises(ConfigError, match=rf"lumi mask .*golden.json.*{words}"):
         AnalysisRunner(config, progress=False).run()
+
+
+@pytest.mark.parametrize("used", [True, False], ids=["used", "not used"])
+def test_what_nobody_may_know_is_warned_of_in_the_code_and_never_kept(
+    user_config, tmp_path, run_quietly, caplog, used
+):
+    path, helper = user_config
+    helper.write_text(
+        HELPER
+        + 'API_TOKEN = "token-of-mine-4711"\n\n\ndef logs_in(met):\n    return met if API_TOKEN else None\n'
+    )
+    text = path.read_text()
+    if used:
+        text += f'config["channels"][0]["observables"][0]["function"] = __import__({helper.stem!r}).logs_in\n'
+    path.write_text(text)
+    run_quietly(load_config(path))
+    out = tmp_path / "out"
+    assert (out / "config" / "config.pkl").exists() is not used
+    assert (f"{helper.stem}: what looks like a credential" in caplog.text) is used
+    assert not [one for one in out.rglob("*") if one.is_file() and b"token-of-mine-4711" in one.read_bytes()]

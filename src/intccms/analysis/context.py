@@ -14,7 +14,7 @@ import cloudpickle
 from intccms.analysis.ledger import Ledger
 from intccms.analysis.ledger.names import RUNS, short_hash
 from intccms.schema.loading import config_modules
-from intccms.schema.secrets import exposed_by, masked_source, masked_text
+from intccms.schema.secrets import credentials_in_source, exposed_by, masked_text
 from intccms.utils.files import write_atomically
 from intccms.utils.pickling import pickled_by_value
 from intccms.utils.storage import Storage
@@ -112,13 +112,6 @@ def _pickled(config: Config, modules: Sequence[ModuleType]) -> bytes | None:
                 reason,
             )
             return None
-    if named := sorted(module.__name__ for module in modules if _holds_credentials(module)):
-        logger.warning(
-            "%s: what looks like a credential stands in the code, and goes to the workers with it. Let them look it up: "
-            "WorkerEval(lambda: os.environ['NAME'])",
-            ", ".join(named),
-        )
-        return None
     for module in modules:
         cloudpickle.register_pickle_by_value(module)
     try:
@@ -133,17 +126,28 @@ def _pickled(config: Config, modules: Sequence[ModuleType]) -> bytes | None:
     ) as exc:
         logger.info("the configuration cannot be kept as it is (%s); intccms replay will need --current", exc)
         return None
+    if named := _with_credentials(modules, content):
+        logger.warning(
+            "%s: what looks like a credential stands in the code, and goes to the workers with it. Let them look it up: "
+            "WorkerEval(lambda: os.environ['NAME'])",
+            ", ".join(named),
+        )
+        return None
     # functions are kept with the globals that they refer to, and modules read variables when they are imported
     return None if exposed_by(content) else content
 
 
-def _holds_credentials(module: ModuleType) -> bool:
-    """Tell whether something is hidden in the copy of a module."""
-    try:
-        source = Path(str(module.__file__)).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):  # typed in, or compiled
-        return False
-    return masked_source(source) != source
+def _with_credentials(modules: Sequence[ModuleType], content: bytes) -> list[str]:
+    """Return the names of modules of which credentials, as text in their code, have come into a pickle."""
+    found = []
+    for module in modules:
+        try:
+            source = Path(str(module.__file__)).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):  # typed in, or compiled
+            continue
+        if any(text.encode() in content for text in credentials_in_source(source)):
+            found.append(module.__name__)
+    return found
 
 
 def write_plan(config: Config, directory: RunDirectory, plans: Sequence[DatasetPlan]) -> None:

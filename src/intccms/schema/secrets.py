@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 __all__ = [
     "check_url",
+    "credentials_in_source",
     "exposed_by",
     "hide_in_error",
     "known_secrets",
@@ -126,6 +127,20 @@ def masked_source(source: str) -> str:
         head, tail = lines[first][: literal.col_offset], lines[last][literal.end_col_offset :]
         lines[first : last + 1] = [head + b'"***"' + tail]
     return b"".join(lines).decode()
+
+
+def credentials_in_source(source: str) -> set[str]:
+    """Return the texts that `masked_source` takes for credentials, but for very short ones."""
+    try:
+        found = [one.value for one in _literals(ast.parse(source))]
+    except (SyntaxError, ValueError):
+        return set()
+    texts = {
+        one if isinstance(one, str) else one.decode(errors="ignore")
+        for one in found
+        if isinstance(one, str | bytes)
+    }
+    return {text for text in texts if len(text) >= _SHORTEST}
 
 
 def _literals(tree: ast.AST) -> Iterator[ast.Constant]:
