@@ -6,8 +6,10 @@ import subprocess
 import sys
 
 LOST = """
-import _thread, time
+import _thread, signal, time
 from intccms.utils.interrupts import revive_lost_interrupts
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs in the background of a shell ignore it
 
 class Dropping:
     def __del__(self):
@@ -26,6 +28,7 @@ except KeyboardInterrupt:
 
 HELD = """
 import os, signal, subprocess, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from intccms.utils.interrupts import interrupts_held
 
 with interrupts_held():
