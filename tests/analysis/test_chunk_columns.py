@@ -266,6 +266,16 @@ def test_an_error_of_the_computation_itself_is_withheld_too(columns):
     assert "token-4711" not in text
 
 
+def test_a_computation_that_leaves_python_is_an_error_like_any_other(columns):
+    functor = Functor(
+        function=lambda values, token: values,
+        use=[("MET", "pt")],
+        static_kwargs={"token": WorkerEval(lambda: sys.exit(3))},
+    )
+    with pytest.raises(FunctorError, match="static_kwargs.token of .* raised SystemExit"):
+        columns.call(functor, "channels.SR.selection")
+
+
 def test_an_exception_names_the_functor_and_keeps_its_cause(columns):
     def broken(values):
         return values.no_such_field

@@ -6,6 +6,7 @@ import os
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -49,7 +50,7 @@ def outcome(number: int, *, kept: int, silent: bool | None = None, seconds: floa
     ],
 )
 def test_skims_are_given_up_when_no_part_comes_any_more(between, ends, monkeypatch):
-    monkeypatch.setattr(scheduling.time, "monotonic", iter((5.0, 6.0)).__next__)
+    monkeypatch.setattr(scheduling, "time", SimpleNamespace(monotonic=iter((5.0, 6.0)).__next__))
     monkeypatch.setattr(scheduling, "_LONGEST_SILENCE", 1.0)
     silence = scheduling._Silence()
     silence.note(outcome(0, kept=3, silent=True))

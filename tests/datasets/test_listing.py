@@ -113,13 +113,19 @@ def test_lines_of_a_listing_may_be_patterns():
 def test_several_urls_in_a_line_are_replicas_of_one_file_in_their_order():
     urls = [f"root://{host}.example/{LFN}" for host in ("b", "a")]
     listing("all.txt", f"{urls[0]} {urls[1]}  # far away", "/store/mc/b.root")
-    found = manager(files=["all.txt", " ".join(urls[::-1])], redirector="root://x.example/")
-    assert names(found) == [LFN, "/store/mc/b.root", LFN]
+    found = manager(files="all.txt", redirector="root://x.example/")
+    assert names(found) == [LFN, "/store/mc/b.root"]
     assert [file.urls for file in found.files("tt")] == [
         tuple(urls),
         ("root://x.example//store/mc/b.root",),
-        tuple(urls[::-1]),
     ]
+
+
+@pytest.mark.parametrize("other", [LFN, f"root://a.example/{LFN} root://c.example/{LFN}"])
+def test_a_file_that_two_lines_name_is_refused_because_it_would_count_twice(other):
+    listing("all.txt", f"root://a.example/{LFN} root://b.example/{LFN}", other)
+    with pytest.raises(ConfigError, match=f"dataset 'tt': {LFN} is named more than once"):
+        manager(files="all.txt").files("tt")
 
 
 def test_a_folder_without_listings_is_its_root_files_or_else_its_parquet_files():

@@ -105,8 +105,9 @@ def _pickled(config: Config, modules: Sequence[ModuleType]) -> bytes | None:
     """Return the configuration with its functions, None if it must not or cannot be kept."""
     # what looks like a credential, or is computed to be one, is not written anywhere
     signs = {"WorkerEval(...)": "it has WorkerEval values", "***": "it holds what looks like a credential"}
+    shown = str(config.to_json())
     for sign, reason in signs.items():
-        if sign in str(config.to_json()):
+        if sign in shown:
             logger.info(
                 "the configuration is not kept as it is, because %s: intccms replay will need --current",
                 reason,

@@ -103,7 +103,7 @@ class ProcessChunks:
                 text,
                 sumw,
                 replaced=isinstance(exc, ReplacedFileError),
-                silent=chunk.part is not None and is_fault_of_host(exc),
+                silent=chunk.part is not None and isinstance(exc, InputFileError) and is_fault_of_host(exc),
             )
 
     def _with_memory_at_hand(self, work: Work) -> tuple[ChunkResult, Replicas]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from intccms.datasets.listing import list_files
@@ -57,6 +58,12 @@ class DatasetManager:
             redirectors = self.get_redirector(name)
             files = [source_file(line, redirectors) for line in list_files(dataset, self._base_dir)]
             self._names[name] = [file.name for file in files]
+            if again := [one for one, count in Counter(self._names[name]).items() if count > 1]:
+                message = (
+                    f"dataset {name!r}: {again[0]} is named more than once, with other replicas. Its events would count "
+                    "as often: put all its URLs into one line."
+                )
+                raise ConfigError(message)
             self._files[name] = files[: self._max_files]
             for url in (url for file in self._files[name] for url in file.urls):
                 check_url(url, f"dataset {name!r}")  # a line of a listing

@@ -46,12 +46,20 @@ class ParquetEvents:
         The file, for errors.
     options
         Further options of ``NanoEventsFactory.from_parquet``.
+    footer
+        Metadata of the file, if they have been read.
     """
 
-    def __init__(self, target: Callable[[], Any], url: str, options: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        target: Callable[[], Any],
+        url: str,
+        options: Mapping[str, Any] | None = None,
+        footer: pq.FileMetaData | None = None,
+    ) -> None:
         self._target, self._url = target, url
         self._options = {"schemaclass": Schema, **(options or {})}
-        self._footer = pq.read_metadata(target())
+        self._footer = footer or pq.read_metadata(target())
         sizes = (self._footer.row_group(index).num_rows for index in range(self._footer.num_row_groups))
         self._begins: list[int] = list(accumulate(sizes, initial=0))
 
@@ -103,14 +111,15 @@ def opened_parquet(url: str) -> tuple[ParquetEvents, int, str]:
     OSError, ValueError, ...
         One of `unreadable()` if it cannot be read.
     """
-    handle = _opened(url)
-    size = handle.seek(0, 2)
-    handle.seek(max(0, size - 8))
-    length = int.from_bytes(handle.read(4), "little")
-    handle.seek(max(0, size - 8 - length))
-    checksum = hashlib.sha256(handle.read(length)).hexdigest()
-    handle.close()
-    return ParquetEvents(lambda: _opened(url), url), int(size), checksum
+    with _opened(url) as handle:
+        size = handle.seek(0, 2)
+        handle.seek(max(0, size - 8))
+        length = int.from_bytes(handle.read(4), "little")
+        handle.seek(max(0, size - 8 - length))
+        checksum = hashlib.sha256(handle.read(length)).hexdigest()
+        handle.seek(0)
+        events = ParquetEvents(lambda: _opened(url), url, footer=pq.read_metadata(handle))
+    return events, int(size), checksum
 
 
 def _opened(url: str) -> Any:

@@ -176,7 +176,7 @@ def open_source(file: SourceFile, tree_name: str) -> EventSource:
         As `first_replica`.
     """
     cache = _thread_cache()
-    key = (HOSTS.order(file.urls), tree_name, _local_state(file))
+    key = (HOSTS.order(file.urls), file.replicated, tree_name, _local_state(file))
     if key in cache:
         cache.move_to_end(key)
         return cache[key]
@@ -189,7 +189,9 @@ def open_source(file: SourceFile, tree_name: str) -> EventSource:
     return source
 
 
-_TOO_SHORT = re.compile(r"expected Chunk of length 403,\s+received (\d+) bytes")
+_TOO_SHORT = re.compile(
+    rf"expected Chunk of length {uproot.open.defaults['begin_chunk_size']},\s+received (\d+) bytes"
+)
 """What uproot says of a file that is shorter than what it reads first."""
 
 

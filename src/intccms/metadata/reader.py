@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import math
 import struct
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -144,7 +145,7 @@ def read_data_file(file: SourceFile, tree_name: str, *, branches: bool) -> FileM
 
 def _beginning_with(url: str, file: SourceFile) -> SourceFile:
     """Return the file with the replica first that is known to be whole: others may open and then be cut short."""
-    return SourceFile(file.name, tuple(dict.fromkeys((url, *file.urls))))
+    return replace(file, urls=tuple(dict.fromkeys((url, *file.urls))))
 
 
 def _record(file: SourceFile, facts: Mapping[str, Any], source: EventSource | None) -> FileMetadata:

@@ -73,18 +73,20 @@ def _values(
     try:
         for value in labelled.values():
             values.append(evaluated(value))  # noqa: PERF401 - how many there are tells which one failed
-    except Exception as exc:  # noqa: BLE001 - whatever the user's function raises
+    except (KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as exc:  # noqa: BLE001 - whatever the user's function raises, sys.exit() too
         place, of = list(labelled)[len(values)], function_name(function).rpartition(":")[2]
         reason = f"raised {type(exc).__name__}"
         if isinstance(exc, KeyError) and _is_of_environment(exc):
             reason = f"needs the environment variable {exc.args[0]}, which is not set"
         message = f"{where}: the WorkerEval for {place} of {of} {reason} on {platform.node()}"
-        error = FunctorError(message)
+        error, inner = FunctorError(message), _not_of_the_function(exc)
         error.add_note("".join(traceback.format_tb(exc.__traceback__)))
     else:
         count = len(arguments)
         return values[:count], dict(zip(constants, values[count:], strict=True))
-    raise error  # not in the handler: what it handles would hang on it
+    raise error from inner  # not in the handler: what it handles would hang on it
 
 
 def _is_of_environment(exc: BaseException) -> bool:

@@ -61,7 +61,7 @@ class _RootFile:
             uproot.recreate(handle, compression=compression, uuid_function=identity) as file,
         ):
             self._add(file, _TREE, blocks)
-            if runs is not None:
+            if runs:
                 self._add(file, "Runs", [runs])
 
     def open(

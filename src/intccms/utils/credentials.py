@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from intccms.schema.secrets import masked_text, without_known
 from intccms.utils.remote import error_text, raised_by
+from intccms.utils.urls import is_s3
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,7 +82,7 @@ def refusal_text(url: str, exc: BaseException) -> str:
         The refusal.
     """
     said = without_known(error_text(exc)).rstrip(".")[:300]
-    advice = _about_keys() if url.startswith(("s3://", "s3a://")) else _about_proxy()
+    advice = _about_keys() if is_s3(url) else _about_proxy()
     return (
         f"{masked_text(url)}: the server, as seen from {platform.node()}, does not accept who asks ({said}). {advice} "
         "Then run the same command again: what was done is kept."

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from intccms.errors import ConfigError
 from intccms.schema.secrets import masked_text
 from intccms.utils.temporaries import temporary_name
+from intccms.utils.urls import is_s3
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -243,14 +244,13 @@ def _check_endpoint(url: str, options: Mapping[str, Any]) -> None:
         If it is no URL of HTTP.
     """
     address, origin = s3_endpoint(options)
-    if url.startswith(_S3) and origin and not address.startswith(("http://", "https://")):
+    if is_s3(url) and origin and not address.startswith(("http://", "https://")):
         message = masked_text(
             f"the address of S3 in {origin} is {address!r}, expected https://... (or http://...)."
         )
         raise ConfigError(message)
 
 
-_S3 = ("s3://", "s3a://")
 _SETTINGS = ("AWS_", "FSSPEC_", "GOOGLE_", "AZURE_")
 """Variables that file systems read."""
 

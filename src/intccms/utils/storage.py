@@ -23,7 +23,7 @@ from intccms.utils.credentials import is_user_refused, refusal_text
 from intccms.utils.patience import PATIENCE, Deadline
 from intccms.utils.remote import FsspecFiles, error_text, persistently, s3_endpoint, storage_errors
 from intccms.utils.temporaries import is_temporary, temporary_name
-from intccms.utils.urls import is_url
+from intccms.utils.urls import is_s3, is_url
 from intccms.utils.xrootd import XRootDFiles, is_xrootd
 
 if TYPE_CHECKING:
@@ -300,7 +300,7 @@ class Storage:
 
     def _address(self) -> str:
         """Return the address of the server, where the URL does not hold it."""
-        if not self.folder.startswith(("s3://", "s3a://")):
+        if not is_s3(self.folder):
             return ""
         address, origin = s3_endpoint(self._options())
         return masked_text(f" ({address}{', from ' + origin if origin else '; AWS_ENDPOINT_URL is not set'})")

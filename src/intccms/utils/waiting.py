@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from intccms.utils.patience import PATIENCE
+from intccms.utils.urls import is_s3
 from intccms.utils.xrootd import is_xrootd, set_limits
 
 __all__ = ["limit_waiting"]
@@ -19,7 +20,7 @@ def limit_waiting(url: str) -> None:
     """
     if is_xrootd(url):
         set_limits()
-    elif url.startswith(("s3://", "s3a://")):
+    elif is_s3(url):
         import fsspec
         import s3fs
 
