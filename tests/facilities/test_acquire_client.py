@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import socket
 import time
+from types import SimpleNamespace
 
 import pytest
 from distributed import Client, LocalCluster
+from distributed.comm.core import CommClosedError
 
 from intccms.errors import ConfigError, FacilityError
 from intccms.facilities import acquire_client, local
@@ -26,6 +28,27 @@ def test_it_is_closed_after_an_exception_too():
     with pytest.raises(ZeroDivisionError), acquire_client("local", num_workers=1) as (client, cluster):
         raise ZeroDivisionError
     assert (client.status, cluster.status.name) == ("closed", "closed")
+
+
+async def heartbeat_that_fails(error, dask_worker):
+    """Let a heartbeat of a worker end with an error, and nothing else of it."""
+
+    async def failing(**_):
+        raise error
+
+    scheduler, dask_worker.scheduler = dask_worker.scheduler, SimpleNamespace(heartbeat_worker=failing)
+    try:
+        await dask_worker.heartbeat()
+    finally:
+        dask_worker.scheduler = scheduler
+
+
+def test_workers_say_nothing_of_a_scheduler_that_has_closed_their_connections(capfd):
+    with acquire_client("local", num_workers=1) as (client, _):
+        client.run(heartbeat_that_fails, CommClosedError("Stream is closed"))
+        assert capfd.readouterr().err == ""
+        client.run(heartbeat_that_fails, OSError("no route to host"))
+        assert "no route to host" in capfd.readouterr().err
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
@@ -50,22 +51,34 @@ class LocalFacility:
                 dashboard_address="127.0.0.1:0",
             )
         client = Client(cluster)
-        client.register_plugin(_heedless_of_interrupts(), name="intccms-heedless-of-interrupts")
+        client.register_plugin(_led_by_the_client(), name="intccms-led-by-the-client")
         return client, cluster
 
 
-def _heedless_of_interrupts() -> Any:
-    """Return a plugin for workers: Ctrl-C in a terminal reaches them too, and the client decides what it means."""
+def _led_by_the_client() -> Any:
+    """Return a plugin for workers: what Ctrl-C and the end of the cluster mean, the client decides and tells.
+
+    A terminal sends Ctrl-C to the workers too; and the scheduler lives in the process of the client, so that a worker
+    whose heartbeat no longer reaches it has nothing to tell but that the client ends.
+    """
     from distributed import WorkerPlugin
 
-    class Heedless(WorkerPlugin):  # type: ignore[misc,unused-ignore]
+    class LedByTheClient(WorkerPlugin):  # type: ignore[misc,unused-ignore]
         def setup(self, worker: Any) -> None:
             del worker
+            logging.getLogger("distributed.worker").addFilter(_tells_of_more_than_the_end)
             if threading.current_thread() is threading.main_thread():
                 signal.signal(signal.SIGINT, signal.SIG_IGN)
                 accept_interrupts()
 
-    return Heedless()
+    return LedByTheClient()
+
+
+def _tells_of_more_than_the_end(record: logging.LogRecord) -> bool:
+    from distributed.comm.core import CommClosedError
+
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, CommClosedError)
 
 
 class AddressFacility:
