@@ -8,6 +8,7 @@ import pytest
 import uproot
 from coffea.nanoevents import NanoAODSchema, NanoEventsFactory
 
+from intccms.analysis import scheduling
 from intccms.datasets.nanoevents import quiet_schema
 from intccms.errors import ConfigError
 from tests.analysis.breaking import assert_same_bits, bits, counted_skim
@@ -104,3 +105,20 @@ def test_another_format_is_another_skim(analysis):
     analysis.run(SKIM_ONLY, "new")
     assert files_of(analysis, "tt") == []
     assert len(analysis.parts("tt")) == CHUNKS["tt"]
+
+
+def out_of_time(values):
+    """Give up, as a function that asks a server of its own does; the storage of the skims is well."""
+    message = "no answer from my own server"
+    raise TimeoutError(message)
+
+
+def test_a_function_that_gives_up_is_no_storage_that_is_gone(toys, tmp_path, monkeypatch):
+    monkeypatch.setattr(scheduling, "_LONGEST_SILENCE", 0.0)
+    analysis = analysis_in("parquet", toys, tmp_path)
+    analysis.run(SKIM_ONLY)
+    (first, *_) = analysis.config["channels"][0]["observables"]
+    first |= {"function": out_of_time, "use": [("MET", "pt")]}
+    report = analysis.run(ON_SKIMS)[0].output["report"]
+    assert {len(group["chunks"]) for group in report["failures"]} == {sum(CHUNKS.values())}
+    assert "no answer from my own server" in report["failures"][0]["reason"]

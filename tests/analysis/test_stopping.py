@@ -18,8 +18,10 @@ from jupyter_client.manager import start_new_kernel
 from intccms.analysis.executors.base import Iterative
 from intccms.analysis.executors.of_coffea import Coffea
 from intccms.analysis.scheduling import run_each
+from intccms.analysis.status import run_status
 from intccms.analysis.stopping import Stop, asked_to_stop, stoppable
 from intccms.errors import StoppedError
+from intccms.utils.output import RunDirectory
 from tests.analysis.breaking import (
     assert_same_bits,
     bits,
@@ -143,6 +145,10 @@ def test_once_what_runs_is_finished_and_saved_and_the_same_command_goes_on(
     assert not report["complete"]
     assert {one["reason"] for one in report["failures"]} == {"not run: the run was stopped"}
     assert not (tmp_path / "out/plots").exists()
+    found = run_status(RunDirectory(tmp_path / "out")).datasets
+    assert {one.failed for one in found} == {0}
+    assert sum(one.done for one in found) == len(begun)
+    assert sum(one.left for one in found) == len(toy_events(toys, CHUNK_SIZE)) - len(begun)
     # nothing that was begun is begun again
     seconds.unlink()
     status, text = start(config, f"general.executor={executor}").wait()

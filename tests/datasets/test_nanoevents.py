@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import awkward as ak
+import numpy as np
 import pytest
 import uproot
 from coffea.nanoevents import NanoEventsFactory
 
 from intccms.datasets import SourceFile, open_source
 from intccms.datasets.nanoevents import Schema
+from intccms.datasets.sources import forget_sources
 from intccms.demo import generate
+from intccms.errors import InputFileError
 
 BRANCHES = frozenset({
     "run", "luminosityBlock", "event", "genWeight", "HLT_TkMu50", "nMuon", "Muon_pt", "Muon_eta", "Muon_phi",
@@ -70,3 +73,36 @@ def test_only_branches_that_are_used_are_read(path, monkeypatch):
     assert read == []
     ak.sum(events.Muon.pt)
     assert set(read) == {"nMuon", "Muon_pt"}
+
+
+def as_events(source, entries):
+    events = source.events(frozenset({"genWeight", "event"}), 0, entries, {})
+    return {name: ak.to_numpy(events[name]) for name in ("genWeight", "event")}
+
+
+def as_arrays(source, entries):
+    return source.arrays(["genWeight", "event"], 0, entries)
+
+
+@pytest.mark.parametrize("read", [as_events, as_arrays])
+def test_no_broken_byte_makes_a_column_of_an_rntuple_shorter(read, tmp_path):
+    path, entries = tmp_path / "a.root", 300
+    with uproot.recreate(path) as file:
+        file.mkrntuple(
+            "Events", {"genWeight": np.linspace(0, 9, entries, dtype="f4"), "event": np.arange(entries)}
+        )
+    content = path.read_bytes()
+    broken, wrong = bytearray(content), 0
+    # uproot checks no checksums: one of these bytes makes it find a cluster without entries
+    for position in range(len(content) - 600, len(content)):
+        broken[position] ^= 0xFF
+        path.write_bytes(broken)
+        broken[position] = content[position]
+        forget_sources()
+        try:
+            source = open_source(SourceFile(str(path), (str(path),)), "Events")
+            columns = read(source, entries)
+            assert {len(one) for one in columns.values()} == {entries}
+        except InputFileError as exc:
+            wrong += "there are" in str(exc)
+    assert wrong

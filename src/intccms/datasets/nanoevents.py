@@ -17,7 +17,7 @@ from coffea.nanoevents import NanoAODSchema, NanoEventsFactory
 from coffea.nanoevents.mapping.uproot import TrivialUprootOpener, UprootSourceMapping
 from coffea.nanoevents.util import tuple_to_key
 
-from intccms.datasets.reading import reading
+from intccms.datasets.reading import reading, refuse_shorter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,9 +42,7 @@ class _Mapping(UprootSourceMapping):
         name = getattr(columnhandle, "name", "a column")
         with reading(self.url, f"{name}, entries {start} to {stop}"):
             column = super().extract_column(columnhandle, start, stop, *args, **kwargs)
-            if len(column) != stop - start:
-                message = f"there are {len(column)} entries"
-                raise ValueError(message)
+            refuse_shorter(column, stop - start)
             return column
 
 

@@ -8,7 +8,7 @@ import struct
 import zlib
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cramjam
 import uproot
@@ -29,6 +29,7 @@ __all__ = [
     "other_replicas",
     "reading",
     "reason_of",
+    "refuse_shorter",
     "refused_user",
     "unreadable",
 ]
@@ -84,6 +85,19 @@ def reading(url: str, what: str) -> Iterator[None]:
         error = BrokenFileError(message)
         error.url = url
         raise error from exc
+
+
+def refuse_shorter(column: Any, entries: int) -> None:
+    """Refuse a column that does not have all the entries asked for, as uproot makes them of broken lists of clusters.
+
+    Raises
+    ------
+    ValueError
+        For `reading`.
+    """
+    if len(column) != entries:
+        message = f"there are {len(column)} entries"
+        raise ValueError(message)
 
 
 def broken_file(exc: BaseException | None) -> BrokenFileError | None:

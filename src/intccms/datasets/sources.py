@@ -21,7 +21,7 @@ import uproot
 from intccms.datasets.health import HOSTS
 from intccms.datasets.nanoevents import TreeEvents, without_collection
 from intccms.datasets.parquet_input import opened_parquet
-from intccms.datasets.reading import reading, reason_of, unreadable
+from intccms.datasets.reading import reading, reason_of, refuse_shorter, unreadable
 from intccms.datasets.replicas import SourceFile
 from intccms.errors import CredentialsError, InputFileError, NoReachableReplicaError
 from intccms.schema.explain import did_you_mean
@@ -303,6 +303,8 @@ def event_source(directory: Any, tree_name: str, *, url: str, uuid: str, size: i
     def arrays(columns: Iterable[str], start: int, stop: int) -> dict[str, Any]:
         with reading(url, f"entries {start} to {stop}"):
             read: dict[str, Any] = tree.arrays(list(columns), entry_start=start, entry_stop=stop, how=dict)
+            for column in read.values():
+                refuse_shorter(column, stop - start)
         return read
 
     return EventSource(
