@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from intccms.analysis import AnalysisRunner
 from intccms.schema import load_config
 from tests.analysis.breaking import assert_same_bits, bits, calls_in, counted_skim, datasets_of
@@ -24,7 +26,7 @@ __all__ = [
     "pack",
 ]
 
-FORMATS = ["parquet", "ttree", "rntuple"]
+FORMATS = ["parquet", pytest.param("ttree", marks=pytest.mark.slow), "rntuple"]
 
 CHUNK_SIZE = 90
 CHUNKS = {"tt": 8, "dy": 4, "data": 3}

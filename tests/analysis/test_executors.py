@@ -70,6 +70,7 @@ class ExecutorContract:
         offset = 100
         assert sorted(executor.map(lambda n: n + offset, [1, 2])) == [101, 102]
 
+    @pytest.mark.slow
     def test_it_can_be_used_again_after_its_results_were_left_unread(self, executor):
         results = executor.map(square, range(6))
         next(results)
@@ -122,6 +123,7 @@ class TestFutures(ExecutorContract, SurvivesDeaths):
         assert set(executor.map(process_id, range(8))) == pids
         assert set(executor.map(process_id, range(3), width=1)) < pids
 
+    @pytest.mark.slow
     def test_one_that_died_while_it_was_idle_is_replaced(self, executor):
         pids = set(executor.map(process_id, range(8)))
         for pid in pids:
@@ -145,6 +147,7 @@ class TestFutures(ExecutorContract, SurvivesDeaths):
         assert lost.memory
         assert lost.reason == "its worker process died (killed, as the system does when memory is short)"
 
+    @pytest.mark.slow
     def test_deaths_beside_other_tasks_cost_only_the_killer(self, executor):
         results = list(executor.map(die_on_three, range(8)))
         assert [one.item for one in results if isinstance(one, Lost)] == [3]
@@ -155,6 +158,7 @@ class TestFutures(ExecutorContract, SurvivesDeaths):
             list(executor.map(lambda n: 1 / n, [1, 0, 2]))
         assert multiprocessing.active_children() == []
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("holds_pipes", [False, True], ids=["alone", "a fork holds its pipes"])
     def test_the_processes_end_when_their_parent_is_killed(self, holds_pipes, tmp_path):
         process = subprocess.Popen([sys.executable, "-c", PARENT, str(tmp_path), str(holds_pipes)])

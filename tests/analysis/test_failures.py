@@ -78,7 +78,7 @@ def assert_lost_one_chunk_only(result, toys) -> None:
     assert result.output["entries"]["all"]["ht"].sum(flow=True) == len(weights)
 
 
-@pytest.mark.parametrize("executor", ["iterative", "futures", "dask"])
+@pytest.mark.parametrize("executor", ["iterative", pytest.param("futures", marks=pytest.mark.slow), "dask"])
 def test_an_exception_in_user_code_costs_its_chunk_only(executor, toys, tmp_path, client, run_quietly):
     config = config_with(observable_that_raises, toys, tmp_path, executor=executor, workers=2)
     result = run_quietly(config, client if executor == "dask" else None)

@@ -132,6 +132,7 @@ def test_a_killed_process_takes_its_dask_cluster_along(toys, tmp_path, uninterru
     assert len(begun) <= len(chunks) + WORKERS
 
 
+@pytest.mark.slow
 def test_a_kill_before_anything_was_computed_leaves_a_directory_that_the_next_run_takes(
     toys, tmp_path, uninterrupted
 ):
@@ -146,6 +147,7 @@ def test_a_kill_before_anything_was_computed_leaves_a_directory_that_the_next_ru
     assert_same_bits(bits(tmp_path / "out"), uninterrupted)
 
 
+@pytest.mark.slow
 def test_of_two_runs_on_one_directory_the_second_is_refused_and_the_first_ends_well(
     toys, tmp_path, uninterrupted
 ):
@@ -163,6 +165,7 @@ def test_of_two_runs_on_one_directory_the_second_is_refused_and_the_first_ends_w
     assert sorted(calls_in(calls)) == toy_events(toys, CHUNK_SIZE)
 
 
+@pytest.mark.slow
 def test_a_run_of_another_configuration_in_between_does_not_spoil_the_first(toys, tmp_path, uninterrupted):
     config, calls = write_config(tmp_path, toys), tmp_path / "calls"
     run = start(config)
@@ -214,7 +217,7 @@ def without_deaths(toy, folder):
     return bits_of(AnalysisRunner(config, progress=False).histogram().output)
 
 
-@pytest.mark.parametrize("executor", ["futures", "dask"])
+@pytest.mark.parametrize("executor", ["futures", pytest.param("dask", marks=pytest.mark.slow)])
 def test_what_a_dead_worker_had_committed_is_not_computed_again(
     executor, sixteen, tmp_path, client, run_quietly
 ):
@@ -228,7 +231,7 @@ def test_what_a_dead_worker_had_committed_is_not_computed_again(
     assert_same_bits(bits_of(result.output), without_deaths(sixteen, tmp_path))
 
 
-@pytest.mark.parametrize("executor", ["futures", "dask"])
+@pytest.mark.parametrize("executor", ["futures", pytest.param("dask", marks=pytest.mark.slow)])
 def test_a_chunk_that_always_kills_its_worker_is_given_up_after_three_deaths(
     executor, sixteen, tmp_path, client, run_quietly
 ):

@@ -69,6 +69,7 @@ def killing(item: str, *, folder: Path) -> str:
     return item
 
 
+@pytest.mark.slow
 def test_an_item_runs_again_until_three_workers_have_died_of_it(tmp_path):
     items = ["kills0", "also0", "kills1", "kills2", "kills9"]
     done = list(run_each(Futures(2), partial(killing, folder=tmp_path), items))

@@ -182,6 +182,7 @@ def test_an_allocation_that_fails_splits_the_chunk_in_the_same_worker(toy, tmp_p
     assert_noted(result)
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_splits_its_chunk_until_it_fits(toy, tmp_path, whole):
     calls = tmp_path / "calls"
     config = config_of(toy, tmp_path, killed_skim, calls=str(calls), largest=1_000)

@@ -14,7 +14,7 @@ from intccms.errors import ConfigError
 from tests.analysis.breaking import assert_same_bits, bits, counted_skim
 from tests.analysis.modes import CHUNKS, ON_SKIMS, ON_THE_FLY, ONE_PASS, SKIM_ONLY, analysis_in
 
-ROOT_FORMATS = ["ttree", "rntuple"]
+ROOT_FORMATS = ["ttree", pytest.param("rntuple", marks=pytest.mark.slow)]
 
 
 @pytest.fixture(params=ROOT_FORMATS)

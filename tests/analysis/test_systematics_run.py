@@ -293,7 +293,7 @@ def test_by_dataset_stands_what_each_dataset_filled(reference, toys):
             )
 
 
-@pytest.mark.parametrize("executor", ["futures", "dask"])
+@pytest.mark.parametrize("executor", [pytest.param("futures", marks=pytest.mark.slow), "dask"])
 def test_every_executor_gives_the_same_bits(executor, reference, toys, tmp_path, client):
     config = analysis(toys, tmp_path, executor=executor, workers=2)
     AnalysisRunner(Config(**config), client if executor == "dask" else None, progress=False).histogram()

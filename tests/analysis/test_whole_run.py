@@ -98,7 +98,10 @@ def executor_choices():
     }
 
 
-@pytest.mark.parametrize("executor", ["futures", "dask", "coffea iterative", "coffea futures"])
+@pytest.mark.parametrize(
+    "executor",
+    ["futures", "dask", "coffea iterative", pytest.param("coffea futures", marks=pytest.mark.slow)],
+)
 def test_every_executor_gives_the_same_bits(
     executor, reference, toys, tmp_path, client, run_quietly, contents
 ):

@@ -80,7 +80,7 @@ def test_every_mode_gives_the_same_bits_by_process_and_by_dataset(sequence, anal
         assert_skims_are_whole(analysis.skims, toys)
 
 
-@pytest.mark.parametrize("executor", ["futures", "dask"])
+@pytest.mark.parametrize("executor", [pytest.param("futures", marks=pytest.mark.slow), "dask"])
 def test_workers_write_and_read_skims_with_the_same_bits(executor, analysis, direct, toys, client):
     for switches, output in ((ONE_PASS, "first"), (ON_SKIMS, "second")):
         general = {

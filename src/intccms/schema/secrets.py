@@ -118,11 +118,11 @@ def masked_source(source: str) -> str:
     """
     source = without_known(source)
     try:
-        tree = ast.parse(source)
+        literals = _literals_in(source)
     except (SyntaxError, ValueError):
         return masked_text(source)
     lines = source.encode().splitlines(keepends=True)
-    for literal in sorted(_literals(tree), key=lambda one: (one.lineno, one.col_offset), reverse=True):
+    for literal in sorted(literals, key=lambda one: (one.lineno, one.col_offset), reverse=True):
         first, last = literal.lineno - 1, (literal.end_lineno or literal.lineno) - 1
         head, tail = lines[first][: literal.col_offset], lines[last][literal.end_col_offset :]
         lines[first : last + 1] = [head + b'"***"' + tail]
@@ -132,7 +132,7 @@ def masked_source(source: str) -> str:
 def credentials_in_source(source: str) -> set[str]:
     """Return the texts that `masked_source` takes for credentials, but for very short ones."""
     try:
-        found = [one.value for one in _literals(ast.parse(source))]
+        found = [one.value for one in _literals_in(source)]
     except (SyntaxError, ValueError):
         return set()
     texts = {
@@ -141,6 +141,11 @@ def credentials_in_source(source: str) -> set[str]:
         if isinstance(one, str | bytes)
     }
     return {text for text in texts if len(text) >= _SHORTEST}
+
+
+@lru_cache(maxsize=64)
+def _literals_in(source: str) -> tuple[ast.Constant, ...]:
+    return tuple(_literals(ast.parse(source)))
 
 
 def _literals(tree: ast.AST) -> Iterator[ast.Constant]:
