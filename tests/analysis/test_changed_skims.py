@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from intccms.errors import ConfigError
-from intccms.schema import WorkerEval
+from intccms.schema import ObjVar, WorkerEval
 from tests.analysis.breaking import (
     assert_same_bits,
     assert_skims_are_whole,
@@ -67,6 +67,22 @@ def change_columns(analysis):
     analysis.config["channels"][1]["observables"][0] |= {"function": same, "use": [("MET", "phi")]}
 
 
+def add_lenient_correction(analysis):
+    analysis.config["corrections"] = [
+        {
+            "name": "phi",
+            "type": "event",
+            "nominal_function": one_and_a_bit,
+            "args": [ObjVar("MET", "phi")],
+            "ignore_missing": True,
+        }
+    ]
+
+
+def one_and_a_bit(phi):
+    return 1 + 0.01 * phi
+
+
 REFUSALS = {
     "the skim function": (
         change_skim,
@@ -90,6 +106,11 @@ REFUSALS = {
     ),
     "the lumi mask": (change_lumi_mask, "data", "lumi mask added"),
     "a further column": (change_columns, "tt", "columns MET_phi are not in it"),
+    "a correction that does without what files lack": (
+        add_lenient_correction,
+        "tt",
+        "columns MET_phi are not in it",
+    ),
 }
 
 

@@ -83,9 +83,12 @@ def why_all(
 
 
 def columns_used(config: Config, dataset: Dataset, *, everything: bool = True) -> list[str]:
-    """Return the columns of a dataset that are used, those of channels that are left out included or not."""
+    """Return the columns of a dataset that are used, those of channels that are left out included or not.
+
+    Those of corrections with ``ignore_missing`` too: what a file lacks and what its skim lacks are not the same.
+    """
     plan = ColumnPlan(config, everything=everything)
-    return sorted({str(use.column) for use in plan.for_dataset(dataset)})
+    return sorted({str(use.column) for use in plan.wished_for(dataset)})
 
 
 def lacking_columns(uses: list[str], there: Collection[str], config: Config) -> list[str]:

@@ -172,6 +172,9 @@ class SkimWriter:
             number = manifest.index_for(plan.metadata.files[file.index], names)
             book.numbers[file.index] = number
             self._plan_file(book, file, manifest.file(number), unit, digest, sizes, reason)
+        for record in plan.metadata.good:
+            if not record.entries:  # no event passed its production: what it generated counts all the same
+                manifest.set_chunks(manifest.index_for(record, names), [0])
         if plan.targets or not manifest.uses:
             manifest.uses = uses  # what all parts have, new ones and old ones
         return book

@@ -14,7 +14,7 @@ from intccms.schema.explain import did_you_mean
 from intccms.schema.reach import is_as_read
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from intccms.schema.corrections import Correction
 
@@ -112,13 +112,16 @@ class ColumnPlan:
         return ObjVar("event") in {ObjVar(*column) for column in self.config.preprocess.skimming.use}
 
     def for_dataset(self, dataset: Dataset) -> tuple[Use, ...]:
-        """Return the uses of a dataset: the plan's, its generator weight, its lumi mask, its corrections."""
-        extra = [
-            use
-            for one in self.config.corrections_of(dataset)
-            if not one.ignore_missing
-            for use in self.of_correction(one)
-        ]
+        """Return the uses of a dataset that its files must serve: the plan's, weight, lumi mask, corrections."""
+        return self._for_dataset(dataset, lambda one: not one.ignore_missing)
+
+    def wished_for(self, dataset: Dataset) -> tuple[Use, ...]:
+        """Return the uses of a dataset, with those of corrections that do without what a file lacks."""
+        return self._for_dataset(dataset, lambda _: True)
+
+    def _for_dataset(self, dataset: Dataset, applies: Callable[[Correction], bool]) -> tuple[Use, ...]:
+        corrections = filter(applies, self.config.corrections_of(dataset))
+        extra = [use for one in corrections for use in self.of_correction(one)]
         if dataset.weight_branch is not None:
             extra.append(Use(event_column(dataset.weight_branch), "weight_branch", 0))
         if dataset.lumi_mask is not None:
