@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from intccms.cli import main
 from intccms.errors import ConfigError
 from intccms.schema import load_config
 from tests.analysis.toys import dataset, write_toy
+from tests.nanofiles import corrupt_basket
 
 MET = ("MET", "pt")
 EVENTS = 12_000
@@ -128,6 +130,68 @@ def test_an_event_that_is_missing_in_the_written_skim_is_found(toy, tmp_path):
     met = met_of(toy)[part["start"] :]
     assert found.lost == int(np.sum(met > 30))
     assert found.examples[0].entry == part["start"] + int(np.flatnonzero(met > 30)[0])
+
+
+def test_chunks_that_were_never_written_are_told_and_not_taken_for_kept(toy, tmp_path):
+    config = config_of(toy, tmp_path)
+    runner_of(config, save_skimmed_output=True).skim()
+    path = tmp_path / "out" / "skimmed" / "tt" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    del manifest["files"][0]["parts"][1]
+    path.write_text(json.dumps(manifest))
+    found = check(config)
+    assert (found.events, found.kept) == (6_000, int(np.sum(met_of(toy)[:6_000] > 20)))
+    (told,) = found.unread
+    assert told.startswith(f"{toy.path} [6000:12000]: not in the skim: it was not reached")
+
+
+@pytest.mark.parametrize("written", [False, True], ids=["function", "written"])
+def test_events_of_equal_numbers_are_told_apart(tmp_path, written):
+    numbers = {"event": np.zeros(EVENTS, np.uint64), "luminosityBlock": np.ones(EVENTS, np.uint32)}
+    toy = write_toy(tmp_path / "tt.root", EVENTS, extra=numbers)
+    config = config_of(toy, tmp_path, cut=15.0)
+    if written:
+        runner_of(config, save_skimmed_output=True).skim()
+    found = check(config)
+    met = met_of(toy)
+    assert (found.kept, found.lost) == (int(np.sum(met > 20)), int(np.sum((met > 15) & (met <= 20))))
+
+
+def test_a_skim_of_other_events_is_told(toy, tmp_path):
+    config = config_of(toy, tmp_path)
+    runner_of(config, save_skimmed_output=True).skim()
+    shutil.move(toy.path, tmp_path / "kept.root")
+    try:
+        shutil.copy(write_toy(tmp_path / "other.root", EVENTS, 7).path, toy.path)
+        found = check(config)
+    finally:
+        shutil.move(tmp_path / "kept.root", toy.path)
+    assert found.events == 0
+    assert len(found.unread) == 4
+    assert all("is not the file that the skim was made of" in one for one in found.unread)
+
+
+def test_variations_count_where_the_run_does_without_them(toy, tmp_path):
+    config = config_of(toy, tmp_path, cut=22.0, corrections=[SHIFTED])
+    config["general"]["run_systematics"] = False
+    met = met_of(toy)
+    assert check(config).lost == int(np.sum((1.2 * met > 22) & (met <= 20))) > 0
+
+
+def test_a_replica_that_breaks_is_followed_by_the_next_one(toy, tmp_path):
+    folders = [tmp_path / "first", tmp_path / "second"]
+    for folder in folders:
+        (folder / "store").mkdir(parents=True)
+        shutil.copy(toy.path, folder / "store/tt.root")
+    corrupt_basket(folders[0] / "store/tt.root", "MET_pt", 2)
+    redirectors = [f"file://{folder}" for folder in folders]
+    config = config_of(toy, tmp_path)
+    config["datasets"]["datasets"] = [
+        dataset("tt", toy) | {"files": ["/store/tt.root"], "redirector": redirectors}
+    ]
+    runner_of(config, save_skimmed_output=True).skim()
+    found = check(config)
+    assert (found.events, found.lost, found.unread) == (EVENTS, 0, [])
 
 
 def test_a_fraction_is_a_sample_that_the_seed_decides(toy, tmp_path):

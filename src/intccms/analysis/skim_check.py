@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,8 @@ from intccms.analysis.progress import show_progress
 from intccms.analysis.scheduling import run_each
 from intccms.analysis.skims import SkimIO
 from intccms.datasets import DatasetManager, open_source
+from intccms.datasets.reading import other_replicas
+from intccms.datasets.sources import forget_sources
 from intccms.errors import FunctorError, InputFileError, IntccmsError
 from intccms.schema import ObjVar
 from intccms.schema.secrets import masked_text
@@ -34,9 +36,9 @@ if TYPE_CHECKING:
     from intccms.analysis.executors import Executor
     from intccms.analysis.ledger import DatasetPlan
     from intccms.analysis.results import Chunk, DatasetSums
-    from intccms.datasets import SourceFile
+    from intccms.datasets import EventSource, SourceFile
     from intccms.schema import Config
-    from intccms.skimming.columns import BranchList
+    from intccms.skimming.parts import SkimPart
 
 __all__ = ["DatasetCheck", "LostEvent", "SkimCheck", "check_skims"]
 
@@ -155,7 +157,9 @@ def check_skims(
     show
         Show a progress bar.
     """
-    found = {plan.name: DatasetCheck(plan.name, unread=_unreadable(plan)) for plan in plans}
+    found = {
+        plan.name: DatasetCheck(plan.name, unread=[*_unreadable(plan), *_absent(plan)]) for plan in plans
+    }
     slices = [one for plan in plans for one in _sample(config, plan, fraction, seed)]
     events = sum(one.stop - one.start for one in slices)
     with show_progress("skim check", events, "events", show=show) as advance:
@@ -192,10 +196,23 @@ def _unreadable(plan: DatasetPlan) -> list[str]:
     ]
 
 
+def _absent(plan: DatasetPlan) -> Iterator[str]:
+    """Yield why chunks are not in the skim that is written, with the first one of each reason."""
+    chunks: dict[str, list[Chunk]] = {}
+    for chunk in (chunk for file in plan.files for chunk in file.chunks):
+        if reason := plan.absent.get((chunk.file_index, chunk.start)):
+            chunks.setdefault(reason, []).append(chunk)
+    for reason, (first, *others) in chunks.items():
+        more = f" and {len(others):,} more" if others else ""
+        yield masked_text(f"{first.file.name} [{first.start}:{first.stop}]{more}: {reason}")
+
+
 def _sample(config: Config, plan: DatasetPlan, fraction: float, seed: int) -> list[_Slice]:
     files = {one.name: one for one in DatasetManager(config).files(plan.name)}
     slices = []
     for chunk in (chunk for file in plan.files for chunk in file.chunks):
+        if (chunk.file_index, chunk.start) in plan.absent:
+            continue
         edges = edges_of(chunk.stop - chunk.start, _EVENTS) if chunk.stop > chunk.start else [0]
         file = files.get(chunk.file.name, chunk.file)
         for first, last in pairwise(edges):
@@ -223,9 +240,20 @@ class _Check:
         """Return what was found, and why nothing was if that is so."""
         try:
             with np.errstate(all="ignore"):
-                return self._checked(item), ""
+                return self._from_some_replica(item), ""
         except IntccmsError as exc:
             return DatasetCheck(item.chunk.dataset), masked_text(f"{item.place}: {exc}")
+
+    def _from_some_replica(self, item: _Slice) -> DatasetCheck:
+        while True:
+            try:
+                return self._checked(item)
+            except Exception as exc:
+                others = other_replicas(item.file, exc)
+                if others is None:
+                    raise
+                forget_sources()
+                item = replace(item, file=others[0])
 
     def _checked(self, item: _Slice) -> DatasetCheck:
         chunk = item.chunk
@@ -235,22 +263,23 @@ class _Check:
             raise InputFileError(message)
         dataset = next(one for one in self.config.selected_datasets() if one.name == chunk.dataset)
         branches = self._plan.branches(source.branches, dataset, where=source.url)
-        size = item.stop - item.start
 
-        def events(branches: BranchList = branches) -> Any:
+        def events(start: int = item.start, stop: int = item.stop) -> Any:
             metadata = {
                 "dataset": chunk.dataset,
                 "absent_triggers": branches.absent_triggers,
                 "absent_corrections": branches.absent_corrections,
             }
-            plain = source.events(branches.names, item.start, item.stop, metadata)
-            numbered = ak.with_field(plain, np.arange(size), _POSITION)
+            plain = source.events(branches.names, start, stop, metadata)
+            numbered = ak.with_field(plain, np.arange(stop - start), _POSITION)
             numbered.metadata.update(plain.metadata)
             return numbered
 
-        kept = None if chunk.part is None else self._in_part(chunk, source.arrays, item)
-        if kept is None:
+        size = item.stop - item.start
+        if chunk.part is None:
             kept, _ = self._passed(events(), size)
+        else:
+            kept = self._in_part(chunk, source, events)[item.start - chunk.start : item.stop - chunk.start]
         try:
             sums = self._selecting(size).sums(events())
         except FunctorError as exc:
@@ -278,20 +307,42 @@ class _Check:
         return passed, seen[0] is not None
 
     def _in_part(
-        self, chunk: Chunk, read: Callable[..., dict[str, Any]], item: _Slice
-    ) -> NDArray[np.bool_] | None:
-        """Return which events are in the written part; None if events cannot be told apart."""
+        self, chunk: Chunk, source: EventSource, events: Callable[[int, int], Any]
+    ) -> NDArray[np.bool_]:
+        """Return which events of a chunk are in its written part.
+
+        Where run, luminosityBlock and event do not tell them apart: which ones the skim function keeps, if these are as
+        many as were written.
+
+        Raises
+        ------
+        InputFileError
+            If the part cannot have come from these events.
+        """
         assert chunk.part is not None
-        size = item.stop - item.start
-        if not chunk.part.kept:
-            return np.zeros(size, dtype=bool)
-        part = self._skims.read(chunk.dataset, chunk.part)
-        if not set(_IDS) <= part.branches:
+        kept = chunk.part.kept
+        if not kept:
+            return np.zeros(chunk.entries, dtype=bool)
+        found = self._with_ids_of_part(chunk, chunk.part, source)
+        # all that was written comes from the chunk, so that as many as there are in the part are those in the part
+        if found is None or found.sum() > kept:
+            found, _ = self._passed(events(chunk.start, chunk.stop), chunk.entries)
+        if found.sum() != kept:
+            message = (
+                f"the skim has {kept} events of {chunk}, and {found.sum()} of those in {source.url} would be in it: it "
+                "was made of other events, or with another filter. Write it again with general.run_skimming=True."
+            )
+            raise InputFileError(message)
+        return found
+
+    def _with_ids_of_part(
+        self, chunk: Chunk, part: SkimPart, source: EventSource
+    ) -> NDArray[np.bool_] | None:
+        written = self._skims.read(chunk.dataset, part)
+        if not set(_IDS) <= written.branches or not set(_IDS) <= source.branches:
             return None
-        there = part.arrays(_IDS, 0, part.entries)
-        known = set(zip(*(there[name].to_list() for name in _IDS), strict=True))
-        ours = read(_IDS, item.start, item.stop)
-        return np.array([one in known for one in zip(*(ours[name].to_list() for name in _IDS), strict=True)])
+        known = set(_ids(written, 0, written.entries))
+        return np.array([one in known for one in _ids(source, chunk.start, chunk.stop)], dtype=bool)
 
     @cached_property
     def _skims(self) -> SkimIO:
@@ -310,7 +361,9 @@ class _Check:
             for one in self.config.channels
         ]
         skimming = self.config.preprocess.skimming.model_copy(update={"function": None, "use": []})
-        general = self.config.general.model_copy(update={"channels": None, "run_histogramming": True})
+        # the skim serves runs with variations, also where this configuration does without them
+        switches = {"channels": None, "run_histogramming": True, "run_systematics": True}
+        general = self.config.general.model_copy(update=switches)
         return AnalysisProcessor(
             self.config.model_copy(
                 update={
@@ -321,6 +374,11 @@ class _Check:
                 }
             )
         )
+
+
+def _ids(source: EventSource, start: int, stop: int) -> Iterator[tuple[int, ...]]:
+    columns = source.arrays(_IDS, start, stop)
+    return zip(*(columns[name].to_list() for name in _IDS), strict=True)
 
 
 def _same(position: Any) -> Any:
