@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib.util
 import json
 import linecache
+import re
 
+import awkward as ak
 import numpy as np
 import pytest
 
@@ -25,7 +27,7 @@ from tests.analysis.modes import (
     SKIM_ONLY,
     Analysis,
 )
-from tests.analysis.toys import expected_sums, write_toy
+from tests.analysis.toys import dataset, expected_sums, write_toy
 
 
 @pytest.fixture
@@ -129,6 +131,82 @@ def test_a_skim_that_does_not_fit_is_refused_with_the_difference(what, analysis)
     assert result.succeeded
     analysis.run(ON_THE_FLY, "direct")
     assert_same_bits(bits(analysis.folder / "out"), bits(analysis.folder / "direct"))
+
+
+def with_columns(events, met, fired, muon_pts, *, calls):
+    """Keep what passes, with a trigger, a field of a collection and a collection of its own."""
+    chosen = events[met > 20]
+    muons = ak.with_field(chosen.Muon, 2 * chosen.Muon.pt, "twice")
+    made = ak.zip({"half": chosen.MET.pt / 2})
+    return ak.with_field(
+        ak.with_field(ak.with_field(chosen, muons, "Muon"), fired[met > 20], "HLT_Mine"), made, "Extra"
+    )
+
+
+@pytest.mark.parametrize(
+    ("use", "lacks"),
+    [
+        (("HLT", "Mu50"), "HLT_Mu50"),
+        (("Muon", "charge"), "Muon_charge"),
+        (("Muon", None), "Muon_*"),
+        (("Extra", "half"), None),
+        (("Extra", None), None),
+        (("event", "event"), None),
+    ],
+    ids=str,
+)
+def test_what_a_skim_function_adds_does_not_stand_for_the_rest_of_its_collection(use, lacks, tmp_path):
+    toy = write_toy(tmp_path / "tt.root", 300, 5, triggers=("IsoMu24", "Mu50"))
+    analysis = Analysis(dict.fromkeys(CHUNKS, [toy]), tmp_path)
+    analysis.config["datasets"]["datasets"] = [dataset("tt", toy)]
+    analysis.config |= {"baseline_selection": None, "ghost_observables": [], "good_object_masks": []}
+    analysis.config["preprocess"]["skimming"] |= {
+        "function": with_columns,
+        "use": [("event", None), ("MET", "pt"), ("HLT", "IsoMu24"), ("Muon", "pt")],
+    }
+    made = histogram_of("made", ("Muon", "twice"), {"function": one_cut, "use": [("event", "HLT_Mine")]})
+    analysis.config["channels"] = [made]
+    analysis.run(SKIM_ONLY)
+    analysis.config["channels"] = [made, histogram_of("new", use)]
+    if lacks:
+        with pytest.raises(ConfigError, match=rf"columns {re.escape(lacks)} are not in it"):
+            analysis.run(ON_SKIMS)
+        analysis.run(SKIM_ONLY)
+    found, _ = analysis.run(ON_SKIMS)
+    assert found.succeeded
+    analysis.run(ON_THE_FLY, "direct")
+    assert_same_bits(bits(analysis.folder / "out"), bits(analysis.folder / "direct"))
+    # by hand: every muon of the events with the trigger, whose twin is the one of the skim function
+    passed = (toy.columns["MET_pt"] > 20) & toy.columns["HLT_IsoMu24"]
+    muons = found.output["entries"]["made"]["x"].sum(flow=True)
+    assert muons == ak.sum(ak.num(toy.columns["Muon_pt"])[passed])
+    assert not [note for note in found.output["report"]["notes"] if "HLT_Mine" in note]
+
+
+def one_cut(fired):
+    return {"mine": fired}
+
+
+def numbers_of(values):
+    """Return what to fill of a column: its numbers, those of one field of a whole collection."""
+    return values[min(values.fields)] if values.fields else values
+
+
+def histogram_of(name, use, selection=None):
+    observable = {"name": "x", "function": numbers_of, "use": [use], "binning": [0, 50, 100]}
+    return {"name": name, "observables": [observable]} | ({"selection": selection} if selection else {})
+
+
+def test_narrowed_collections_hold_the_listed_fields(analysis):
+    analysis.config["preprocess"]["branches"] = {"Jet": ["pt", "eta", "phi", "mass"]}
+    analysis.run(SKIM_ONLY)
+    analysis.config["channels"].append(histogram_of("new", ("Jet", "eta")))
+    result, calls = analysis.run(ON_SKIMS)
+    assert result.succeeded
+    assert calls == 0
+    analysis.config["channels"].append(histogram_of("newer", ("Jet", "charge")))
+    with pytest.raises(ConfigError, match="columns Jet_charge are not in it"):
+        analysis.run(ON_SKIMS)
 
 
 def test_another_code_of_the_same_function_is_said_to_be_that(analysis):

@@ -64,8 +64,12 @@ class Columns:
             return made[field]
         if collection == "event":
             return self._whole_events() if field is None else self.events[field]
-        if str(ObjVar(collection, field)) in self._absent:
+        if (name := str(column)) in self._absent:
             return ak.Array(np.zeros(len(self), dtype=bool))
+        if (
+            field is not None and name in self.events.fields
+        ):  # the skim function added it under its branch's name
+            return self.events[name]
         if made:
             return _collection_of(made)
         objects = self._narrowed[collection] if collection in self._narrowed else self.events[collection]
@@ -146,7 +150,12 @@ class Columns:
 
     def of_events(self, events: Any) -> Self:
         """Return the columns of events that a function returned in the place of those it was given."""
-        return type(self)(events, self._absent)
+        return type(self)(events, frozenset(name for name in self._absent if not _holds(events, name)))
+
+    @property
+    def absent(self) -> frozenset[str]:
+        """Triggers that neither the input holds nor a function has made; they are False."""
+        return self._absent
 
     def replace(self, collection: str, objects: Any) -> None:
         """Put other objects in the place of a collection."""
@@ -213,3 +222,9 @@ def _same_counts(values: Any, objects: Any) -> bool:
     return values.ndim > 1 and bool(
         ak.array_equal(ak.num(values, axis=1), ak.num(objects, axis=1), dtype_exact=False)
     )
+
+
+def _holds(events: Any, name: str) -> bool:
+    """Tell whether events have a column, as field of its collection or under the name of its branch."""
+    collection, _, field = name.partition("_")
+    return name in events.fields or (collection in events.fields and field in events[collection].fields)

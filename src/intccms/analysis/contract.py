@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from intccms.analysis.ledger.units import differences
 from intccms.skimming import ColumnPlan
+from intccms.skimming.columns import EVENT_IDS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from intccms.schema import Config, Dataset
     from intccms.skimming.manifest import Manifest
 
-__all__ = ["columns_used", "described", "differences_from", "lacking_columns", "there", "why_all"]
+__all__ = ["columns_used", "described", "differences_from", "lacking_columns", "why_all"]
 
 _FIELDS = {
     "preprocess.skimming": ("skimming.function", "skimming.use", "skimming.static_kwargs"),
@@ -76,7 +77,7 @@ def why_all(
     if force:
         return "run_skimming=True"
     changes = differences(manifest.contract, contract)
-    if more := lacking_columns(uses, set(manifest.uses), config):
+    if more := lacking_columns(uses, manifest, config):
         shown = ", ".join(more[:4]) + (f" and {len(more) - 4} more" if len(more) > 4 else "")
         changes.append(f"columns {shown} added")
     return ", ".join(changes)
@@ -91,21 +92,31 @@ def columns_used(config: Config, dataset: Dataset, *, everything: bool = True) -
     return sorted({str(use.column) for use in plan.wished_for(dataset)})
 
 
-def lacking_columns(uses: list[str], there: Collection[str], config: Config) -> list[str]:
-    """Return the columns that a skim does not hold; a whole collection holds its fields, unless it was narrowed."""
-    narrowed = config.preprocess.branches
+def lacking_columns(uses: list[str], manifest: Manifest, config: Config) -> list[str]:
+    """Return the columns that a skim does not hold, of those that are used.
+
+    A whole collection holds its fields, where it is narrowed the listed ones; what identifies events is always there.
+    """
+    preprocess = config.preprocess
+    held = _held(manifest)
 
     def is_there(name: str) -> bool:
-        collection = name.partition("_")[0]
-        return name in there or (f"{collection}_*" in there and collection not in narrowed)
+        collection, _, field = name.partition("_")
+        if name in held or name in EVENT_IDS:
+            return True
+        if f"{collection}_*" not in held:
+            return False
+        listed = preprocess.branches.get(collection)
+        simulated = () if manifest.is_data else preprocess.mc_branches.get(collection, ())
+        return listed is None or field in {*listed, *simulated}
 
     return sorted(name for name in set(uses) if not is_there(name))
 
 
-def there(manifest: Manifest) -> set[str]:
-    """Return the columns of a skim; those that its function added by their names and those of their collections."""
+def _held(manifest: Manifest) -> set[str]:
+    """Return the columns of a skim: what it was written for, and what its function added."""
     made = {name for file in manifest.files for part in file.parts.values() for name in part.made}
-    return {*manifest.uses, *made, *(f"{name.partition('_')[0]}_*" for name in made)}
+    return {*manifest.uses, *made}
 
 
 def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:

@@ -99,7 +99,9 @@ class AnalysisProcessor(ProcessorABC):  # type: ignore[misc,unused-ignore]
             If a user function raises or returns something that cannot be used.
         """
         dataset = self._datasets[events.metadata["dataset"]]
-        absent = frozenset(events.metadata.get("absent_triggers", ()))
+        absent = frozenset(events.metadata.get("absent_triggers", ())) - set(
+            () if part is None else part.made
+        )
         columns = Columns(events, absent, positions=np.arange(len(events)))
         weights = _generator_weights(columns, dataset)
         if part is None:
@@ -109,7 +111,7 @@ class AnalysisProcessor(ProcessorABC):  # type: ignore[misc,unused-ignore]
                 on_skim(columns, sums)
         else:
             sums = _sums_of_part(part)
-        self._note_absent(sums, dataset, absent)
+        self._note_absent(sums, dataset, columns.absent)
         if len(columns):
             sums.absent_corrections = frozenset(events.metadata.get("absent_corrections", ()))
             self._analyse(columns, weights, sums, self.plan(dataset.name, sums.absent_corrections))
@@ -120,7 +122,7 @@ class AnalysisProcessor(ProcessorABC):  # type: ignore[misc,unused-ignore]
     def nothing(self, dataset: str, part: SkimPart) -> DatasetSums:
         """Return the sums of a chunk of which the skim left no event, from its part."""
         sums = _sums_of_part(part)
-        self._note_absent(sums, self._datasets[dataset], frozenset(part.absent_triggers))
+        self._note_absent(sums, self._datasets[dataset], frozenset(part.absent_triggers) - set(part.made))
         self._fill_nothing(sums, self._datasets[dataset])
         return sums
 

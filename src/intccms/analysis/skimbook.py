@@ -12,7 +12,6 @@ from intccms.analysis.contract import (
     described,
     differences_from,
     lacking_columns,
-    there,
     why_all,
 )
 from intccms.analysis.ledger import DatasetPlan, FilePlan, Name
@@ -357,7 +356,7 @@ class SkimReader:
             raise ConfigError(message)
         uses = columns_used(self._config, dataset, everything=False)
         changes = differences_from(manifest, self._units.contract(dataset), self._config)
-        if lacking := lacking_columns(uses, there(manifest), self._config):
+        if lacking := lacking_columns(uses, manifest, self._config):
             changes.append(f"columns {', '.join(lacking)} are not in it")
         if changes:
             message = (

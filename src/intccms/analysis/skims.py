@@ -129,7 +129,7 @@ class SkimIO:
             name, options = f"{chunk.dataset}/{target.path}", self._output.to_kwargs
             flat = concatenated([piece.columns for piece in pieces])
             file = write_part(self._format, [flat], self._to, name, options, runs)
-            path, made = target.path, tuple(sorted(set(flat) - source.branches))
+            path, made = target.path, _made(set(flat), source.branches)
         steps = functools.reduce(operator.add, [piece.steps for piece in pieces]).steps
         return SkimPart(
             start=chunk.start,
@@ -214,6 +214,16 @@ def _flat(
     if columns.positions is None:
         return made_columns(columns.events, names, types)
     return flat_columns(columns.events, names, selected)
+
+
+def _made(names: set[str], known: Collection[str]) -> tuple[str, ...]:
+    """Return the columns that a source does not have, with ``X_*`` for collections of which it has nothing."""
+    made = names - set(known)
+    old = {name.partition("_")[0] for name in known}
+    new = {
+        f"{name.partition('_')[0]}_*" for name in made if "_" in name and name.partition("_")[0] not in old
+    }
+    return tuple(sorted(made | new))
 
 
 def _runs(source: EventSource, chunk: Chunk) -> dict[str, Any] | None:

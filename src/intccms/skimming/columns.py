@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from intccms.schema.corrections import Correction
 
-__all__ = ["BranchList", "ColumnPlan", "Use", "event_column"]
+__all__ = ["EVENT_IDS", "BranchList", "ColumnPlan", "Use", "event_column"]
 
 _TRIGGERS = frozenset({"HLT", "L1"})
 """Collections whose fields come and go with the menu of a run: an absent one counts as False."""
@@ -26,7 +26,7 @@ _TRIGGERS = frozenset({"HLT", "L1"})
 _BEHAVIOUR = ("pt", "eta", "phi", "mass", "charge", "x", "y", "z")
 """Fields that the behaviours of NanoEvents ask for when a collection is used as a whole."""
 
-_EVENT_IDS = ("run", "luminosityBlock", "event")
+EVENT_IDS = ("run", "luminosityBlock", "event")
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class ColumnPlan:
         if dataset.weight_branch is not None:
             extra.append(Use(event_column(dataset.weight_branch), "weight_branch", 0))
         if dataset.lumi_mask is not None:
-            extra += [Use(ObjVar("event", name), "lumi_mask", 0) for name in _EVENT_IDS[:2]]
+            extra += [Use(ObjVar("event", name), "lumi_mask", 0) for name in EVENT_IDS[:2]]
         return (*extra, *self.uses)
 
     def branches(self, available: Collection[str], dataset: Dataset, *, where: str) -> BranchList:
@@ -145,7 +145,7 @@ class ColumnPlan:
         MissingBranchError
             If a declared branch is absent; it names dataset, file, the functor and the nearest names.
         """
-        names: set[str] = {name for name in available if name in _EVENT_IDS or _is_counter(name)}
+        names: set[str] = {name for name in available if name in EVENT_IDS or _is_counter(name)}
         absent: list[str] = []
         missing: dict[str, list[str]] = {}
         for use in self.for_dataset(dataset):
@@ -317,8 +317,9 @@ class ColumnPlan:
         """Return a warning for each trigger that none of several files has; the argument is that of `unknown_to`."""
         available = {name for names, _ in samples for name in names}
         triggers = {str(use.column): use.reason for use in self.uses if _is_trigger(use.column)}
+        unless = ", unless preprocess.skimming makes it" if self._skim_may_make_columns else ""
         return [
-            f"{name} (read by {reason}) is in none of the files looked at and counts as False."
+            f"{name} (read by {reason}) is in none of the files looked at and counts as False{unless}."
             f"{did_you_mean(name, available)}"
             for name, reason in triggers.items()
             if samples and name not in available and not name.endswith("_*")
