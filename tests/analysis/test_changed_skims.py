@@ -157,7 +157,7 @@ def with_columns(events, met, fired, muon_pts, *, calls):
 )
 def test_what_a_skim_function_adds_does_not_stand_for_the_rest_of_its_collection(use, lacks, tmp_path):
     toy = write_toy(tmp_path / "tt.root", 300, 5, triggers=("IsoMu24", "Mu50"))
-    analysis = Analysis(dict.fromkeys(CHUNKS, [toy]), tmp_path)
+    analysis = Analysis({name: [toy] for name in CHUNKS}, tmp_path)
     analysis.config["datasets"]["datasets"] = [dataset("tt", toy)]
     analysis.config |= {"baseline_selection": None, "ghost_observables": [], "good_object_masks": []}
     analysis.config["preprocess"]["skimming"] |= {
