@@ -31,6 +31,10 @@ from tests.configurations import minimal, same
         ("s3://host/a?X-Amz-Signature=0a1b", "s3://host/a?X-Amz-Signature=***"),
         ("basic selections, bearers of tokens", "basic selections, bearers of tokens"),
         ("root://host:1094//store/a.root", "root://host:1094//store/a.root"),
+        ("root://host:1094//store/a@b.root", "root://host:1094//store/a@b.root"),
+        ("root://me:PA/SS@host//store", "root://me:***@host//store"),
+        ("abfs://c/a?sv=2024&sig=aB%2Fc&se=1", "abfs://c/a?sv=2024&sig=***&se=1"),
+        ('{"url":"https://a","mail":"x/y@z"}', '{"url":"https://a","mail":"x/y@z"}'),
     ],
 )
 def test_values_of_credentials_are_masked_and_nothing_else(text, expected):

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, JsonValue, PlainSerializer
 
 from intccms.schema.base import Count, InversePicobarn, Model, YearKey
 from intccms.schema.explain import did_you_mean
+from intccms.schema.places import Folder, Place
 
 __all__ = ["GeneralConfig"]
 
@@ -82,15 +83,15 @@ class GeneralConfig(Model):
     channels: list[str] | None = None
     """Only these channels; default: all."""
 
-    output_dir: Path = Field(default=Path("outputs"), json_schema_extra=_not_in_digest)
+    output_dir: Folder = Field(default=Path("outputs"), json_schema_extra=_not_in_digest)
     """The run directory."""
-    metadata_dir: Path | None = Field(default=None, json_schema_extra=_not_in_digest)
+    metadata_dir: Folder | None = Field(default=None, json_schema_extra=_not_in_digest)
     """Where metadata of files are kept; default: ``{output_dir}/metadata``. May be shared by several runs."""
-    skimmed_dir: str | None = Field(default=None, json_schema_extra=_not_in_digest)
+    skimmed_dir: Place | None = Field(default=None, json_schema_extra=_not_in_digest)
     """Folder or URL of skims, unless `preprocess.skimming.output` has its own; default: ``{output_dir}/skimmed``."""
-    cache_dir: Path | None = Field(default=None, json_schema_extra=_not_in_digest)
+    cache_dir: Folder | None = Field(default=None, json_schema_extra=_not_in_digest)
     """Where workers keep local copies, in ``skims``; default: ``$XDG_CACHE_HOME/intccms`` or ``~/.cache/intccms``."""
-    ledger_url: str | None = Field(default=None, json_schema_extra=_not_in_digest)
+    ledger_url: Place | None = Field(default=None, json_schema_extra=_not_in_digest)
     """Folder or URL where results of chunks are kept, so that nothing is done twice; default: ``{output_dir}/ledger``.
     May be shared by several runs."""
     min_coverage: float = Field(default=1.0, ge=0.0, le=1.0, json_schema_extra=_not_in_digest)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, JsonValue, field_validator, model_validator
 
 from intccms.schema.base import Count, Function, Functor, Model, ObjVar, StaticArguments
+from intccms.schema.places import Place
 from intccms.schema.secrets import literal_credentials
 
 __all__ = ["PreprocessConfig", "SkimOutput", "SkimmingConfig"]
@@ -19,7 +20,7 @@ class SkimOutput(Model):
 
     format: Literal["parquet", "ttree", "rntuple"] = "parquet"
     """File format of the parts: parquet, or ROOT files with a TTree like that of NanoAOD, or with an RNTuple."""
-    output_dir: str | None = Field(default=None, json_schema_extra=_not_in_digest)
+    output_dir: Place | None = Field(default=None, json_schema_extra=_not_in_digest)
     """Local folder or URL (``s3://bucket/skims``); default: `general.skimmed_dir`, else ``{output_dir}/skimmed``."""
     to_kwargs: StaticArguments = {}
     """Further options of ``awkward.to_parquet``, or ``compression`` and ``compression_level`` of ROOT files;

@@ -81,10 +81,14 @@ def without_known(text: str) -> str:
     for form in _forms():
         if form in text:
             text = text.replace(form, "***")
-    return _USERINFO.sub(r"\1:***@", text)
+    return _SIGNATURE.sub(r"\1***", _USERINFO.sub(r"\1:***@", text))
 
 
-_USERINFO = re.compile(r"(://[^/\s:@]*):[^/\s@]+@")
+_USERINFO = re.compile(r"(://[^/\s:@]*):(?!\d+/)(?:[^/\s@]+|[^\s@\"',]+)@")
+"""Password in a URL; it may hold slashes, which a path behind a port does not make of one."""
+
+_SIGNATURE = re.compile(r"(?i)([?&](?:sig|signature)=)[^&\s\"']+")
+"""Signature of a URL that is a credential by itself, as those of Azure and of Google are."""
 
 
 def masked(data: Any, name: str = "") -> Any:
@@ -231,7 +235,8 @@ def literal_credentials(options: Any, path: str = "") -> Iterator[str]:
 
 def url_credentials(url: str) -> bool:
     """Tell whether a URL holds a password, a token or a signature."""
-    return _USERINFO.search(url) is not None or re.search(rf"(?i)[?&]{_NAME}=[^&]", url) is not None
+    signs = (_USERINFO.search(url), _SIGNATURE.search(url), re.search(rf"(?i)[?&]{_NAME}=[^&]", url))
+    return any(sign is not None for sign in signs)
 
 
 def check_url(url: str, where: str) -> None:

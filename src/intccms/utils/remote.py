@@ -193,7 +193,8 @@ class FsspecFiles:
                     if future.done():
                         return future.result()
                     if deadline.left <= 0:
-                        message = "the server does not answer"
+                        # s3fs tries again by itself, and does not tell of what
+                        message = "the server does not answer, or only that it is busy"
                         raise TimeoutError(message) from None
         finally:
             future.cancel()
