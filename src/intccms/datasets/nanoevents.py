@@ -13,10 +13,12 @@ import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from coffea.nanoevents import NanoAODSchema, NanoEventsFactory
 from coffea.nanoevents.mapping.uproot import TrivialUprootOpener, UprootSourceMapping
 from coffea.nanoevents.util import tuple_to_key
 
+from intccms.datasets.counts import Counts, collections_of_lists
 from intccms.datasets.reading import reading, refuse_shorter
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ class _Mapping(UprootSourceMapping):
     """Names the file in errors of reading, which come when a column is first used."""
 
     url = ""
+    counts = Counts(frozenset())
 
     def extract_column(self, columnhandle: Any, start: int, stop: int, *args: Any, **kwargs: Any) -> Any:
         """Read a column."""
@@ -43,6 +46,8 @@ class _Mapping(UprootSourceMapping):
         with reading(self.url, f"{name}, entries {start} to {stop}"):
             column = super().extract_column(columnhandle, start, stop, *args, **kwargs)
             refuse_shorter(column, stop - start)
+            if self.counts.concern(name) and column.ndim > 1:
+                self.counts.compare(name, np.diff(column.layout.offsets.data))
             return column
 
 
@@ -62,7 +67,7 @@ class TreeEvents:
     def __init__(self, directory: Any, tree: Any, url: str) -> None:
         self._directory, self._url = directory, url
         self._tree = tree
-        self._forms: dict[frozenset[str], dict[str, Any]] = {}
+        self._forms: dict[frozenset[str], tuple[dict[str, Any], frozenset[str]]] = {}
 
     def __call__(self, branches: frozenset[str], start: int, stop: int) -> Any:
         """Return NanoEvents with virtual arrays of some branches; each is read when it is first used."""
@@ -76,13 +81,15 @@ class TreeEvents:
             use_ak_forth=True,
             virtual=True,
         )
-        mapping.url = self._url
+        form, of_lists = self._form(branches)
+        mapping.url, mapping.counts = self._url, Counts(of_lists)
         mapping.preload_column_source(*key[:2], self._tree)
         with quiet_schema():
-            schema = Schema(copy.deepcopy(self._form(branches)))  # the schema changes the form it is given
+            schema = Schema(copy.deepcopy(form))  # the schema changes the form it is given
         return NanoEventsFactory(schema, mapping, tuple_to_key(key), mode="virtual").events()
 
-    def _form(self, branches: frozenset[str]) -> dict[str, Any]:
+    def _form(self, branches: frozenset[str]) -> tuple[dict[str, Any], frozenset[str]]:
+        """Return the form of some branches, and the collections of lists in it."""
         if branches not in self._forms:
             # the one private function of coffea used here; a test compares the events with those of `from_root`
             form = UprootSourceMapping._extract_base_form(  # noqa: SLF001
@@ -90,7 +97,9 @@ class TreeEvents:
             )
             form["typenames"] = {name: self._tree[name].typename for name in form["fields"]}
             form["parameters"]["metadata"] = {}
-            self._forms[branches] = form
+            kinds = (one["class"].startswith("List") for one in form["contents"])
+            of_lists = collections_of_lists(zip(form["fields"], kinds, strict=True))
+            self._forms[branches] = (form, of_lists)
         return self._forms[branches]
 
 

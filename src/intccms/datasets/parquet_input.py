@@ -8,9 +8,12 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import awkward as ak
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from coffea.nanoevents import NanoEventsFactory
 
+from intccms.datasets.counts import Counts, collections_of_lists
 from intccms.datasets.nanoevents import Schema, quiet_schema
 from intccms.datasets.reading import reading
 
@@ -25,12 +28,16 @@ class _Rows(pq.ParquetFile):
 
     url: str
     groups: Sequence[int]
+    counts = Counts(frozenset())
 
     def read(self, columns: Any = None, **options: Any) -> Any:
         """Read columns of the row groups."""
         with reading(self.url, ", ".join(columns)):
             table = self.read_row_groups(self.groups, columns, **options)
             table.validate(full=True)  # a corrupt page may give lists that end before they begin
+            for name in filter(self.counts.concern, table.column_names):
+                counts = pc.fill_null(pc.list_value_length(table.column(name)), 0)
+                self.counts.compare(name, counts.to_numpy())
         # coffea takes the first piece for the whole
         return table.combine_chunks() if any(column.num_chunks > 1 for column in table.columns) else table
 
@@ -62,6 +69,8 @@ class ParquetEvents:
         self._footer = footer or pq.read_metadata(target())
         sizes = (self._footer.row_group(index).num_rows for index in range(self._footer.num_row_groups))
         self._begins: list[int] = list(accumulate(sizes, initial=0))
+        schema = self._footer.schema.to_arrow_schema()
+        self._of_lists = collections_of_lists((one.name, _is_list(one.type)) for one in schema)
 
     @property
     def rows(self) -> int:
@@ -99,8 +108,12 @@ class ParquetEvents:
         rows.groups = [
             index for index, begin in enumerate(begins[:-1]) if begin < stop and start < begins[index + 1]
         ]
-        rows.url = self._url
+        rows.url, rows.counts = self._url, Counts(self._of_lists)
         return rows, begins[rows.groups[0]] if rows.groups else start
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
 
 
 def opened_parquet(url: str) -> tuple[ParquetEvents, int, str]:
