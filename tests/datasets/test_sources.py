@@ -8,6 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -63,6 +65,24 @@ def test_events_of_an_entry_range_are_those_that_were_written(path, start, stop)
     assert events.Muon.pt.tolist() == [muon_pts(event) for event in expected]
     assert events.Muon.charge.tolist() == [[1, -1][: event % 3] for event in expected]
     assert events.metadata["dataset"] == "tt"
+
+
+def test_columns_that_nobody_asks_for_may_be_of_any_type(tmp_path):
+    path = tmp_path / "a.parquet"
+    columns = {
+        "event": [1, 2, 3],
+        "Ext_pt": [[1.5], [], [2.5, 3.5]],
+        "label": ["a", "b", "c"],
+        "Ext_hits": [[[1, 2]], [], [[], [3]]],
+        "pair": [{"x": 1}, {"x": 2}, {"x": 3}],
+    }
+    pq.write_table(pa.table(columns), path)
+    source = open_at(path)
+    assert source.branches == set(columns)
+    events = source.events(frozenset({"event", "Ext_pt"}), 0, 3, {})
+    assert events.event.tolist() == columns["event"]
+    assert events.Ext.fields == ["pt"]
+    assert events.Ext.pt.tolist() == columns["Ext_pt"]
 
 
 @pytest.mark.parametrize("name", ["with space", "a:b", "odd[1]", "100%", "ünï", "a;1"])

@@ -24,11 +24,17 @@ __all__ = ["ParquetEvents", "opened_parquet"]
 
 
 class _Rows(pq.ParquetFile):
-    """A parquet file of which there are only some row groups."""
+    """A parquet file of which there are only some row groups and columns."""
 
     url: str
     groups: Sequence[int]
+    shown: pa.Schema
     counts = Counts(frozenset())
+
+    @property
+    def schema_arrow(self) -> pa.Schema:
+        """Return the columns that there are: coffea makes events of all of them, and refuses some types."""
+        return self.shown
 
     def read(self, columns: Any = None, **options: Any) -> Any:
         """Read columns of the row groups."""
@@ -69,8 +75,8 @@ class ParquetEvents:
         self._footer = footer or pq.read_metadata(target())
         sizes = (self._footer.row_group(index).num_rows for index in range(self._footer.num_row_groups))
         self._begins: list[int] = list(accumulate(sizes, initial=0))
-        schema = self._footer.schema.to_arrow_schema()
-        self._of_lists = collections_of_lists((one.name, _is_list(one.type)) for one in schema)
+        self._schema = self._footer.schema.to_arrow_schema()
+        self._known: dict[frozenset[str], tuple[pa.Schema, frozenset[str]]] = {}
 
     @property
     def rows(self) -> int:
@@ -80,14 +86,15 @@ class ParquetEvents:
     @property
     def columns(self) -> frozenset[str]:
         """Return the names of the columns."""
-        return frozenset(self._footer.schema.to_arrow_schema().names)
+        return frozenset(self._schema.names)
 
     def events(self, branches: frozenset[str], start: int, stop: int) -> Any:
-        """Return NanoEvents of an entry range; no column is left out, because finding columns costs nothing here."""
-        del branches
+        """Return NanoEvents of an entry range, with virtual arrays of some columns."""
         options = dict(self._options)
         with reading(self._url, f"entries {start} to {stop}"), quiet_schema():
             rows, first = self._rows(start, stop, **options.pop("parquet_options", {}))
+            rows.shown, of_lists = self._restricted_to(branches)
+            rows.counts = Counts(of_lists)
             factory = NanoEventsFactory.from_parquet(
                 rows, entry_start=start - first, entry_stop=stop - first, metadata={}, **options
             )
@@ -101,6 +108,14 @@ class ParquetEvents:
             found = ak.from_arrow(rows.read(names, use_threads=False))[start - first : stop - first]
             return {name: found[name] for name in names}
 
+    def _restricted_to(self, branches: frozenset[str]) -> tuple[pa.Schema, frozenset[str]]:
+        """Return the schema of some columns, and the collections of lists in it."""
+        if branches not in self._known:
+            fields = [one for one in self._schema if one.name in branches]
+            of_lists = collections_of_lists((one.name, _is_list(one.type)) for one in fields)
+            self._known[branches] = (pa.schema(fields, self._schema.metadata), of_lists)
+        return self._known[branches]
+
     def _rows(self, start: int, stop: int, **options: Any) -> tuple[_Rows, int]:
         """Return the rows of the row groups that hold a range, and the entry at which they begin."""
         rows = _Rows(self._target(), metadata=self._footer, **options)
@@ -108,7 +123,7 @@ class ParquetEvents:
         rows.groups = [
             index for index, begin in enumerate(begins[:-1]) if begin < stop and start < begins[index + 1]
         ]
-        rows.url, rows.counts = self._url, Counts(self._of_lists)
+        rows.url = self._url
         return rows, begins[rows.groups[0]] if rows.groups else start
 
 
