@@ -15,6 +15,7 @@ from intccms.errors import ConfigError
 from intccms.schema import load_config
 from tests.analysis.breaking import assert_same_bits, bits
 from tests.analysis.modes import CHUNKS, FORMATS, ON_SKIMS, ON_THE_FLY, SKIM_ONLY, analysis_in, pack
+from tests.analysis.toys import dataset, write_toy
 
 
 @pytest.fixture(params=FORMATS)
@@ -50,6 +51,29 @@ def test_chunks_and_results_stay_and_nothing_is_written_again(analysis):
     assert files_of(analysis, "tt") == sorted(held)
     assert analysis.run(ON_SKIMS, "again")[0].succeeded
     assert_same_bits(bits(analysis.folder / "again"), bits(analysis.folder / "direct"))
+
+
+def sum_of(met):
+    return met.pt
+
+
+@pytest.mark.parametrize("odd", [0, 2, 4])
+def test_a_file_with_other_columns_leaves_its_neighbours_together(analysis, tmp_path, odd):
+    extra = {"MET_covXX": np.ones(100, np.float32)}
+    toys = [
+        write_toy(tmp_path / f"{number}.root", 100, number, extra=extra if number == odd else None)
+        for number in range(5)
+    ]
+    analysis.config["datasets"]["datasets"] = [dataset("tt", *toys)]
+    (observable, *_) = analysis.config["channels"][1]["observables"]
+    observable |= {"function": sum_of, "use": [("MET", None)]}
+    analysis.run(ON_THE_FLY, "direct")
+    analysis.run(SKIM_ONLY)
+    # the two parts of the odd file go together, those before it, and those behind it
+    assert pack(analysis, 10_000) == {"tt": (10, 3 if odd == 2 else 2)}
+    assert analysis.run(ON_SKIMS)[0].succeeded
+    assert_same_bits(bits(analysis.folder / "out"), bits(analysis.folder / "direct"))
+    assert pack(analysis, 10_000) == {"tt": (3 if odd == 2 else 2,) * 2}
 
 
 def test_what_is_packed_is_not_packed_again(analysis):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from intccms.analysis.executors import Lost
+from intccms.analysis.ledger.names import short_hash
 from intccms.analysis.progress import show_progress
 from intccms.analysis.scheduling import run_each
 from intccms.analysis.skims import SkimIO
@@ -20,7 +22,7 @@ from intccms.skimming.part_files import PartFile, write_part
 from intccms.skimming.places import skim_folder, skim_storage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from intccms.analysis.executors import Executor
     from intccms.schema import Config
@@ -82,23 +84,12 @@ def pack_skims(config: Config, executor: Executor, *, events: int, show: bool = 
         message = f"there is no skim in {masked_text(skim_folder(config))}. Write one first, with general.save_skimmed_output=True."
         raise ConfigError(message)
     before = [_files_of(one) for one in manifests]
-    packs = [pack for manifest in manifests for pack in _packs(manifest, config, events)]
-    for manifest in manifests:
-        # named before they exist, so that a later sweep removes what a killed run leaves
-        manifest.obsolete |= {pack.path for pack in packs if pack.dataset == manifest.dataset}
-        manifest.save(storage)
     by_name = {one.dataset: one for one in manifests}
-    with show_progress("skim pack", len(packs), "files", show=show) as advance:
-        for done in run_each(executor, _Write(config), packs):
-            if isinstance(done, Lost):
-                message = f"writing {done.item.path} of {done.item.dataset} failed: {done.reason}"
-                raise OutputError(message)
-            pack, written = done
-            if written is None:
-                logger.info("%s: parts with different columns stay alone", pack.dataset)
-            else:
-                _enter(by_name[pack.dataset], pack, written)
-            advance(1)
+    extension = format_named(config.preprocess.skimming.output.format).extension
+    packs = [pack for manifest in manifests for pack in _packs(manifest, config, extension, events)]
+    mixed = _written(config, executor, packs, by_name, show=show)
+    alike = [one for pack in mixed for one in _of_like_columns(pack, by_name[pack.dataset], extension)]
+    _written(config, executor, alike, by_name, show=show)
     for manifest in manifests:
         manifest.save(storage)
         manifest.sweep(storage)
@@ -106,11 +97,36 @@ def pack_skims(config: Config, executor: Executor, *, events: int, show: bool = 
     return [Packing(one.dataset, count, _files_of(one)) for one, count in zip(manifests, before, strict=True)]
 
 
+def _written(
+    config: Config, executor: Executor, packs: list[_Pack], manifests: Mapping[str, Manifest], *, show: bool
+) -> list[_Pack]:
+    """Write packs and enter them in their manifests; return those whose parts turn out to have different columns."""
+    mixed: list[_Pack] = []
+    for name, manifest in manifests.items():
+        # named before they exist, so that a later sweep removes what a killed run leaves
+        manifest.obsolete |= {pack.path for pack in packs if pack.dataset == name}
+        manifest.save(skim_storage(config))
+    with show_progress("skim pack", len(packs), "files", show=show and bool(packs)) as advance:
+        for done in run_each(executor, _Write(config), packs):
+            if isinstance(done, Lost):
+                message = f"writing {done.item.path} of {done.item.dataset} failed: {done.reason}"
+                raise OutputError(message)
+            pack, written = done
+            if written is None:
+                mixed.append(pack)
+            else:
+                _enter(manifests[pack.dataset], pack, written)
+            advance(1)
+    return mixed
+
+
 @dataclass(frozen=True)
 class _Member:
     index: int
     """Number of the source file."""
     part: SkimPart
+    columns: str = ""
+    """What tells parts with different columns apart, once they were read."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +136,7 @@ class _Pack:
     members: tuple[_Member, ...]
 
 
-def _packs(manifest: Manifest, config: Config, events: int) -> Iterator[_Pack]:
+def _packs(manifest: Manifest, config: Config, extension: str, events: int) -> Iterator[_Pack]:
     wanted = config.preprocess.skimming.output.format
     if manifest.format != wanted:
         message = (
@@ -128,11 +144,26 @@ def _packs(manifest: Manifest, config: Config, events: int) -> Iterator[_Pack]:
             "Set preprocess.skimming.output.format to what it is in."
         )
         raise ConfigError(message)
-    extension = format_named(wanted).extension
     for members in _groups(_members(manifest.files), events):
         if len({member.part.path for member in members}) > 1:
-            yield _Pack(manifest.dataset, f"{_FOLDER}{manifest.next_pack}.{extension}", tuple(members))
-            manifest.next_pack += 1
+            yield _new_pack(manifest, members, extension)
+
+
+def _of_like_columns(pack: _Pack, manifest: Manifest, extension: str) -> Iterator[_Pack]:
+    """Yield packs of neighbours with the same columns; what is between others stays alone."""
+    for _, found in groupby(pack.members, lambda member: member.columns):
+        members = list(found)
+        if len(members) > 1:
+            yield _new_pack(manifest, members, extension)
+        else:
+            logger.info(
+                "%s: %s stays alone, its neighbours have other columns", pack.dataset, members[0].part.path
+            )
+
+
+def _new_pack(manifest: Manifest, members: Sequence[_Member], extension: str) -> _Pack:
+    number, manifest.next_pack = manifest.next_pack, manifest.next_pack + 1
+    return _Pack(manifest.dataset, f"{_FOLDER}{number}.{extension}", tuple(members))
 
 
 def _members(files: Iterable[ManifestFile]) -> Iterator[_Member]:
@@ -189,17 +220,15 @@ class _Write:
     config: Config
 
     def __call__(self, pack: _Pack) -> tuple[_Pack, PartFile | None]:
-        """Return what was written; None if the parts have different columns, and stay where they are."""
+        """Return what was written; None if the parts have different columns, which their members have then."""
         sources = [self._skims.read(pack.dataset, member.part) for member in pack.members]
-        if len({source.branches for source in sources}) > 1:
-            return pack, None
-        names = sorted(sources[0].branches)
-        blocks = [packed_columns(source.arrays(names, 0, source.entries)) for source in sources]
-        if (
-            len({tuple((name, str(values.type.content)) for name, values in one.items()) for one in blocks})
-            > 1
-        ):
-            return pack, None
+        blocks = [packed_columns(one.arrays(sorted(one.branches), 0, one.entries)) for one in sources]
+        columns = [
+            short_hash({name: str(values.type.content) for name, values in one.items()}) for one in blocks
+        ]
+        if len(set(columns)) > 1:
+            members = zip(pack.members, columns, strict=True)
+            return replace(pack, members=tuple(replace(one, columns=kind) for one, kind in members)), None
         form = format_named(self._output.format)
         runs = [packed_columns(source.runs) for source in sources if source.runs is not None]
         together = concatenated(runs) if form.keeps_runs and runs else None
