@@ -21,8 +21,8 @@ def skim() -> None:
     help=f"Look for events that the analysis selects and the skim has lost.\n\n{CONFIG_HELP}\n\n"
     "A sample of the events before the skim is read from the source. The selections of all channels run on it without "
     "the skim, in all variations of objects, and each event that one of them selects must be in the skim: in the written "
-    "one, or, before it is written, among those that the skim function keeps. The exit status is 1 if one is not, or if "
-    "some of the sample could not be read."
+    "one, or, before it is written, among those that the skim function keeps. The exit status is 1 if one is not, if "
+    "chunks are missing in the written skim, or if some of the sample could not be read."
 )
 @config_arguments
 @click.option(
