@@ -92,6 +92,8 @@ def test_a_loose_skim_loses_nothing(toy, tmp_path, written):
     assert (found.selected, found.lost, found.examples, found.unread) == (int(np.sum(met > 30)), 0, [], [])
     # no event among n: 95 % of the time when 3/n are expected
     assert found.limit == pytest.approx(3.0 / found.selected, rel=2e-3)
+    (first, *_) = runner_of(config).check_skim().lines()
+    assert ("in the skim" if written else "kept by the skim function") in first
 
 
 @pytest.mark.parametrize("written", [False, True], ids=["function", "written"])
@@ -248,7 +250,7 @@ def test_the_command_prints_what_was_found_and_sets_the_status(toy, tmp_path):
     (found,) = json.loads(data.output)["datasets"]
     assert found["lost"] > 5
     assert len(found["examples"]) == min(found["lost"], 1_000)
-    assert f"and {len(found['examples']) - 5:,} more" in told.output
+    assert f"--json has the places of {found['lost']:,}" in told.output
     none = CliRunner().invoke(
         main,
         [

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from coffea.processor import FuturesExecutor, IterativeExecutor
 
+from intccms.analysis import AnalysisRunner
 from intccms.analysis.executors import make_executor
 from intccms.errors import ConfigError
 from intccms.schema import load_config
@@ -181,3 +182,18 @@ def test_an_executor_of_coffea_is_left_as_it_was(toys, tmp_path, run_quietly):
     executor = IterativeExecutor(status=False, desc="mine")
     run_quietly(load_config(toy_config(entries_of_all(toys), tmp_path, executor=executor)))
     assert executor.desc == "mine"
+
+
+def test_files_that_two_datasets_share_are_told_before_and_after(toys, tmp_path, caplog):
+    config = toy_config([dataset("tt", *toys["tt"]), dataset("dy", *toys["tt"][1:], *toys["dy"])], tmp_path)
+    report = AnalysisRunner(load_config(config), progress=False).histogram().report
+    (note,) = [note for note in report.notes if "count in both" in note]
+    assert note == f"{toys['tt'][1].path} of dy is in tt too: events count in both"
+    assert note in caplog.messages
+
+
+def test_simulation_that_is_called_data_is_told(toys, tmp_path, caplog):
+    config = toy_config([dataset("data", *toys["tt"], xsec=None), dataset("dy", *toys["dy"])], tmp_path)
+    AnalysisRunner(load_config(config), progress=False).histogram()
+    assert "data is data, and its files have genWeight: are they simulation?" in caplog.messages
+    assert not [text for text in caplog.messages if text.startswith("dy is data")]

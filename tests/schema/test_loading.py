@@ -236,3 +236,12 @@ def test_a_configuration_loaded_while_the_folder_is_not_the_current_one_leaves_i
     load_config(analysis(tmp_path, lumi=1.0, cut=1))
     assert Path.cwd() == before
     assert os.fspath(tmp_path) in sys.path
+
+
+def test_a_name_that_begins_with_a_dot_is_none_of_a_module():
+    with pytest.raises(ConfigError, match=r"no configuration '\.py'"):
+        load_config(".py")
+
+
+def test_one_override_may_be_given_as_text(configuration):
+    assert load_config(configuration, "general.lumi=3").general.lumi == 3

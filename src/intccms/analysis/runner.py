@@ -275,7 +275,13 @@ class AnalysisRunner:
             written = reader.is_written
             plans = reader.plans() if written else self._plans(write_skims=False, channels=False)[0]
             return check_skims(
-                self.config, plans, executor(), fraction=fraction, seed=seed, show=self._progress
+                self.config,
+                plans,
+                executor(),
+                fraction=fraction,
+                seed=seed,
+                written=written,
+                show=self._progress,
             )
 
     def histogram(self, *, only: Callable[[Missing], Missing] | None = None) -> RunResult:

@@ -97,6 +97,8 @@ class SkimCheck:
     datasets: tuple[DatasetCheck, ...]
     has_filter: bool = True
     """Whether there is a skim function at all."""
+    written: bool = True
+    """Whether written skims were looked at, rather than what the function would keep."""
 
     @property
     def sound(self) -> bool:
@@ -107,20 +109,22 @@ class SkimCheck:
         """Return the figures as JSON data."""
         return {
             "sound": self.sound,
+            "written": self.written,
             "datasets": [{**asdict(one), "limit": one.limit} for one in self.datasets],
         }
 
     def lines(self) -> Iterator[str]:
         """Yield what people read."""
         for one in self.datasets:
-            yield f"{one.name}: {one.events:,} events, {one.kept:,} in the skim, {one.selected:,} selected, {one.lost:,} lost"
+            kept = f"{one.kept:,} {'in the skim' if self.written else 'kept by the skim function'}"
+            yield f"{one.name}: {one.events:,} events, {kept}, {one.selected:,} selected, {one.lost:,} lost"
             if one.limit is not None:
                 yield f"  fewer than {one.limit:.2g} of the selected events are lost (95 % CL)"
             for event in one.examples[:_SHOWN]:
                 where = ", ".join(event.variations[:4]) + (" ..." if len(event.variations) > 4 else "")
                 yield f"  lost: entry {event.entry} of {event.file}: selected by {event.channel} ({where})"
             if len(one.examples) > _SHOWN:
-                yield f"  and {len(one.examples) - _SHOWN:,} more that are selected and lost: --json has their places"
+                yield f"  --json has the places of {'the first ' if len(one.examples) == _NAMED else ''}{len(one.examples):,}"
             yield from (f"  not looked at: {text}" for text in one.unread)
         if not self.has_filter:
             yield "There is no preprocess.skimming.function: skims hold all events that golden JSON files allow."
@@ -138,6 +142,7 @@ def check_skims(
     *,
     fraction: float,
     seed: int = 0,
+    written: bool = True,
     show: bool = False,
 ) -> SkimCheck:
     """Run the selections without the skim on a sample of source events, and compare with what the skim keeps.
@@ -154,6 +159,8 @@ def check_skims(
         Of the events; at least a few thousand of each dataset.
     seed
         Of the choice.
+    written
+        Whether the chunks are those of written skims.
     show
         Show a progress bar.
     """
@@ -173,7 +180,7 @@ def check_skims(
                 found[part.name].unread.append(error)
             _add(found[part.name], part)
             advance(part.events, failures=int(bool(error)))
-    return SkimCheck(tuple(found.values()), config.preprocess.skimming.function is not None)
+    return SkimCheck(tuple(found.values()), config.preprocess.skimming.function is not None, written)
 
 
 @dataclass(frozen=True)

@@ -381,7 +381,9 @@ def _unseen_text(storage: Storage, dataset: str, paths: list[str]) -> str:
 
 def _why_absent(entry: ManifestFile, start: int) -> str:
     reason = entry.failed.get(start, "it was not reached when the skim was written")
-    return f"not in the skim: {reason}. Write what is missing with general.save_skimmed_output=True."
+    return (
+        f"not in the skim: {reason.rstrip('.')}. Write what is missing with general.save_skimmed_output=True."
+    )
 
 
 def _absent(name: str) -> FileMetadata:

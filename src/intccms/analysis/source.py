@@ -18,6 +18,7 @@ from intccms.metadata import (
     MetadataStore,
     MetadataTask,
     forget_files,
+    notes_on_shared_files,
     read_metadata,
     wanted_sums,
 )
@@ -115,7 +116,12 @@ def check_columns(config: Config, metadata: Sequence[DatasetMetadata]) -> None:
     check_weights(metadata)
     looked = [(one.dataset, one.branches) for one in metadata if one.branches is not None]
     without = plan.check_corrections(looked)
-    for warning in (*plan.absent_triggers(samples), *without):
+    simulated = [
+        one.dataset.name for one in metadata if one.dataset.is_data and "genWeight" in (one.branches or ())
+    ]
+    doubtful = [f"{name} is data, and its files have genWeight: are they simulation?" for name in simulated]
+    shared = notes_on_shared_files(metadata)
+    for warning in (*plan.absent_triggers(samples), *without, *doubtful, *shared):
         logger.warning("%s", warning)
     for note in plan.unsure(samples):  # a near name may be what was meant
         logger.log(logging.WARNING if "Did you mean" in note else logging.INFO, "%s", note)

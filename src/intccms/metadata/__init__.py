@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from intccms.metadata.records import FileMetadata, LumiRanges
-from intccms.metadata.stage import DatasetMetadata, MetadataTask, forget_files, read_metadata
+from intccms.metadata.stage import (
+    DatasetMetadata,
+    MetadataTask,
+    forget_files,
+    notes_on_shared_files,
+    read_metadata,
+)
 from intccms.metadata.store import MetadataStore
 from intccms.metadata.sums import wanted_sums
 
@@ -14,6 +20,7 @@ __all__ = [
     "MetadataStore",
     "MetadataTask",
     "forget_files",
+    "notes_on_shared_files",
     "read_metadata",
     "wanted_sums",
 ]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from intccms.datasets.replicas import SourceFile
     from intccms.schema import Dataset
 
-__all__ = ["DatasetMetadata", "MetadataTask", "forget_files", "read_metadata"]
+__all__ = ["DatasetMetadata", "MetadataTask", "forget_files", "notes_on_shared_files", "read_metadata"]
 
 logger = logging.getLogger(__name__)
 
@@ -129,6 +129,21 @@ class DatasetMetadata:
         """Columns of the first file that was looked at; None if none was."""
         names = next((record.branches for record in self.good if record.branches is not None), None)
         return None if names is None else frozenset(names)
+
+
+def notes_on_shared_files(metadata: Sequence[DatasetMetadata]) -> Iterator[str]:
+    """Yield a warning for datasets that have ROOT files in common, as a pattern that is too wide makes them."""
+    owners: dict[tuple[str | None, int | None, int | None], str] = {}
+    shared: dict[tuple[str, str], list[str]] = {}
+    for one in metadata:
+        for record in one.good:
+            if record.format != "parquet" and record.entries:
+                owner = owners.setdefault((record.uuid, record.size, record.entries), one.dataset.name)
+                if owner != one.dataset.name:
+                    shared.setdefault((owner, one.dataset.name), []).append(record.name)
+    for (first, second), names in shared.items():
+        more = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
+        yield f"{masked_text(names[0])}{more} of {second} is in {first} too: events count in both"
 
 
 def read_metadata(

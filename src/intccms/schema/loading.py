@@ -20,7 +20,9 @@ from intccms.schema.secrets import hide_in_error, masked_text
 __all__ = ["config_modules", "load_config"]
 
 
-def load_config(source: Config | Mapping[str, Any] | str | Path, overrides: Sequence[str] = ()) -> Config:
+def load_config(
+    source: Config | Mapping[str, Any] | str | Path, overrides: str | Sequence[str] = ()
+) -> Config:
     """Return the validated configuration that a source describes.
 
     Parameters
@@ -29,13 +31,14 @@ def load_config(source: Config | Mapping[str, Any] | str | Path, overrides: Sequ
         A `Config` or its dict; the name of a module, the path of a Python file or of a package's folder that
         exposes ``config`` (a dict or a `Config`); or ``demo``.
     overrides
-        ``key=value`` texts; see `intccms.schema.load_config_with_restricted_cli`.
+        ``key=value`` texts, or one of them; see `intccms.schema.load_config_with_restricted_cli`.
 
     Raises
     ------
     ConfigError
         If there is no such source, it exposes no ``config``, or what it holds is not valid.
     """
+    overrides = [overrides] if isinstance(overrides, str) else overrides
     if isinstance(source, Config | Mapping):
         return load_config_with_restricted_cli(source, overrides)
     module = _import(str(source))
@@ -62,7 +65,7 @@ def _import(source: str) -> ModuleType:
     importlib.invalidate_caches()
     try:
         spec = importlib.util.find_spec(source)
-    except (ModuleNotFoundError, ValueError):
+    except (ImportError, ValueError):  # ImportError: a name that begins with a dot
         spec = None
     if spec is None:
         message = (

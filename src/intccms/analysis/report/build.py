@@ -7,6 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from intccms.analysis.report.model import DatasetReport, Failure, RunReport, Skipped
+from intccms.metadata import notes_on_shared_files
 from intccms.metadata.lumis import count_sections, union
 from intccms.schema.secrets import masked, masked_text
 
@@ -66,14 +67,17 @@ def make_report(
             for name, one in zip(names, metadata, strict=True)
         ),
         failures=tuple(_failures(metadata, folds, normalisations)),
-        notes=tuple(
-            note
-            for name, one in zip(names, metadata, strict=True)
-            for note in (
-                *normalisations[name].notes,
-                *_notes_on_content(one, folds[name]),
-                *_notes_on_limits(one, left_out),
-            )
+        notes=(
+            *(
+                note
+                for name, one in zip(names, metadata, strict=True)
+                for note in (
+                    *normalisations[name].notes,
+                    *_notes_on_content(one, folds[name]),
+                    *_notes_on_limits(one, left_out),
+                )
+            ),
+            *notes_on_shared_files(metadata),
         ),
         lumi=_lumi(config),
         data_processes=tuple(dict.fromkeys(one.dataset.process for one in metadata if one.dataset.is_data)),
