@@ -226,5 +226,9 @@ def _same_counts(values: Any, objects: Any) -> bool:
 
 def _holds(events: Any, name: str) -> bool:
     """Tell whether events have a column, as field of its collection or under the name of its branch."""
+    return name in events.fields or _is_field(events, name)
+
+
+def _is_field(events: Any, name: str) -> bool:
     collection, _, field = name.partition("_")
-    return name in events.fields or (collection in events.fields and field in events[collection].fields)
+    return collection in events.fields and field in events[collection].fields
