@@ -286,18 +286,20 @@ def test_data_with_a_lumi_mask_and_an_absent_trigger_are_the_same_from_skims(toy
     ]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("others", [True, False], ids=["beside others", "alone"])
 def test_what_a_file_without_events_generated_counts_in_all_modes(others, toys, tmp_path):
     empty = write_toy(tmp_path / "empty.root", 0, 9, generated_sumw=700.0)
     files = [*toys["tt"][:1], empty, *toys["tt"][1:]] if others else [empty]
     toys = {"tt": files, "dy": toys["dy"]}
-    modes_agree(toy_config(datasets_of(toys), tmp_path / "out", chunk_size=CHUNK_SIZE), tmp_path)
+    modes_agree(
+        toy_config(datasets_of(toys, ("tt", "dy")), tmp_path / "out", chunk_size=CHUNK_SIZE), tmp_path
+    )
     report = json.loads((tmp_path / "skims" / "report.json").read_text())
     assert report["complete"]
     assert report["datasets"][0]["sumw"] == pytest.approx(sum(one.generated_sumw for one in files), rel=1e-12)
 
 
+@pytest.mark.slow
 def test_the_demo_is_the_same_in_all_modes(tmp_path):
     from intccms.demo.compare import compare_with_truth
     from intccms.demo.config import demo_config
