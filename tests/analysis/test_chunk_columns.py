@@ -52,6 +52,21 @@ def test_an_absent_trigger_is_false_for_every_event_left(columns):
     assert few[ObjVar("HLT", "Mu50")].tolist() == [False] * 7
 
 
+def test_a_column_under_the_name_of_a_branch_is_read_where_its_collection_has_no_such_field(columns, toy):
+    events = ak.with_field(columns.events, np.arange(60), "Muon_rank")
+    made = columns.of_events(ak.with_field(events, np.arange(60), "Muon_pt"))
+    assert made[ObjVar("Muon", "rank")].tolist() == list(range(60))
+    # what a skim keeps under this name, too
+    assert made[ObjVar("Muon", "pt")].tolist() == toy.columns["Muon_pt"].tolist()
+
+
+def test_a_trigger_that_a_function_has_made_is_not_absent(columns):
+    fired = np.arange(60) % 2 == 0
+    made = columns.of_events(ak.with_field(columns.events, fired, "HLT_Mu50"))
+    assert made.absent == frozenset()
+    assert made[ObjVar("HLT", "Mu50")].tolist() == fired.tolist()
+
+
 def test_a_narrowed_collection_is_what_all_ways_of_asking_give(columns, toy):
     jets = columns[ObjVar("Jet")]
     columns.replace("Jet", jets[jets.pt > 50])

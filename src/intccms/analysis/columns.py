@@ -66,10 +66,8 @@ class Columns:
             return self._whole_events() if field is None else self.events[field]
         if (name := str(column)) in self._absent:
             return ak.Array(np.zeros(len(self), dtype=bool))
-        if (
-            field is not None and name in self.events.fields
-        ):  # the skim function added it under its branch's name
-            return self.events[name]
+        if field is not None and name in self.events.fields and not _is_field(self.events, name):
+            return self.events[name]  # the skim function added it under the name of its branch
         if made:
             return _collection_of(made)
         objects = self._narrowed[collection] if collection in self._narrowed else self.events[collection]

@@ -26,6 +26,7 @@ from intccms.schema import ObjVar
 from intccms.schema.secrets import masked_text
 from intccms.schema.selection import Channel, Observable
 from intccms.skimming import ColumnPlan, skim_folder
+from intccms.skimming.columns import EVENT_IDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -49,7 +50,6 @@ _NAMED, _SHOWN = 1_000, 5
 """Lost events of a dataset that are kept with their places, and those that lines show."""
 
 _POSITION = "positionInSlice"
-_IDS = ("run", "luminosityBlock", "event")
 _CONFIDENCE = -math.log(0.05)
 """Expected number of lost events that is excluded at 95 % confidence where none was found."""
 
@@ -346,7 +346,7 @@ class _Check:
         self, chunk: Chunk, part: SkimPart, source: EventSource
     ) -> NDArray[np.bool_] | None:
         written = self._skims.read(chunk.dataset, part)
-        if not set(_IDS) <= written.branches or not set(_IDS) <= source.branches:
+        if not set(EVENT_IDS) <= written.branches or not set(EVENT_IDS) <= source.branches:
             return None
         known = set(_ids(written, 0, written.entries))
         return np.array([one in known for one in _ids(source, chunk.start, chunk.stop)], dtype=bool)
@@ -384,8 +384,8 @@ class _Check:
 
 
 def _ids(source: EventSource, start: int, stop: int) -> Iterator[tuple[int, ...]]:
-    columns = source.arrays(_IDS, start, stop)
-    return zip(*(columns[name].to_list() for name in _IDS), strict=True)
+    columns = source.arrays(EVENT_IDS, start, stop)
+    return zip(*(columns[name].to_list() for name in EVENT_IDS), strict=True)
 
 
 def _same(position: Any) -> Any:
