@@ -74,6 +74,11 @@ class Proxy:
         """Number of connections so far."""
         return int(self._order(name="connections"))
 
+    @property
+    def round_trips(self) -> int:
+        """How often a client has asked so far, and waited for the answer before it asked again, on any connection."""
+        return int(self._order(name="round_trips"))
+
     def delay(self, there: float, back: float) -> None:
         """Hold back what is sent to the server, and its answers [s]."""
         self._order(name="delay", there=there, back=back)
@@ -139,7 +144,7 @@ class _Relay:
         self._answers, self._answer = 0, b""
         self._open: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._count = self._passed = 0
+        self._count = self._passed = self._round_trips = 0
         self._requests: Counter[str] = Counter()
         self._stop_at = math.inf
         self._port = 0
@@ -158,6 +163,9 @@ class _Relay:
 
     def order_connections(self) -> int:
         return self._count
+
+    def order_round_trips(self) -> int:
+        return self._round_trips
 
     def order_delay(self, there: float, back: float) -> str:
         self._delays = {"there": there, "back": back}
@@ -210,9 +218,10 @@ class _Relay:
                 limit = self._reset_after
             server_reader, server_writer = await asyncio.open_connection(HOST, self._target)
             self._open |= {writer, server_writer}
+            turns = _Turns()
             await asyncio.gather(
-                self._pass_on(reader, server_writer, "there", limit, writer),
-                self._pass_on(server_reader, writer, "back", None, writer),
+                self._pass_on(reader, server_writer, "there", limit, writer, turns),
+                self._pass_on(server_reader, writer, "back", None, writer, turns),
                 return_exceptions=True,
             )
             self._open -= {writer, server_writer}
@@ -234,6 +243,7 @@ class _Relay:
         direction: str,
         limit: int | None,
         client: asyncio.StreamWriter,
+        turns: _Turns,
     ) -> None:
         """Copy one direction; reading goes on during the delay, so that it costs time and not throughput."""
         queue: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
@@ -243,6 +253,7 @@ class _Relay:
         try:
             while data := await reader.read(_BLOCK):
                 passed += len(data)
+                self._round_trips += turns.begins_round_trip(direction)
                 if requests is not None:
                     requests.see(data)
                 if limit is not None and passed > limit:
@@ -274,6 +285,19 @@ class _Relay:
     def _reset_all(self) -> None:
         for writer in self._open:
             _reset(writer)
+
+
+class _Turns:
+    """Who spoke last on one connection."""
+
+    def __init__(self) -> None:
+        self._last = "back"
+
+    def begins_round_trip(self, direction: str) -> bool:
+        """Return if somebody asks after an answer, or for the first time."""
+        begins = direction == "there" and self._last == "back"
+        self._last = direction
+        return begins
 
 
 class _Requests:

@@ -90,16 +90,16 @@ def test_the_proxy_counts_and_delays_each_direction(s3_server, delay_proxy):
             assert client.recv(100).startswith(b"HTTP/1.1 ")
             return time.perf_counter() - start
 
-    assert request() < 0.14
+    assert min(request() for _ in range(3)) < 0.15
     slow.delay(there=0.1, back=0.05)
     assert request() >= 0.15
-    assert slow.connections == 2
+    assert slow.connections == slow.round_trips == 4
     slow.go_on()
     slow.answer(503, "SlowDown", times=1)
     with socket.create_connection((HOST, slow.port)) as client:
         client.sendall(b"PUT /a HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc")
         assert client.recv(1000).startswith(b"HTTP/1.1 503 SlowDown")
-    assert request() < 0.14
+    assert min(request() for _ in range(3)) < 0.15
 
 
 def test_the_proxy_counts_the_requests_of_xrootd_by_kind(xrootd_server, s3_server, delay_proxy):

@@ -219,10 +219,28 @@ def _file_system(url: str, options: Mapping[str, Any]) -> Any:
     if key not in kept:
         _check_endpoint(url, options)
         kept[key] = fsspec.core.url_to_fs(url, skip_instance_cache=True, **options)[0]
+        if is_s3(url):
+            kept[key].close_session = _close_where_it_was_opened
         while len(kept) > _KEPT:
             kept.popitem(last=False)
     kept.move_to_end(key)
     return kept[key]
+
+
+def _close_where_it_was_opened(loop: asyncio.AbstractEventLoop, client: Any) -> None:
+    """Close the connections of a file system of s3fs that is collected.
+
+    The garbage collector may run in any thread. s3fs itself would use an event loop that runs there, such as Dask's, which
+    fails and is told on the terminal.
+    """
+    import s3fs
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        s3fs.S3FileSystem.close_session(loop, client)
+    else:
+        asyncio.run_coroutine_threadsafe(client.__aexit__(None, None, None), loop)
 
 
 def s3_endpoint(options: Mapping[str, Any]) -> tuple[str, str]:
