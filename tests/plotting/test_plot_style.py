@@ -64,6 +64,14 @@ def test_a_report_without_coverage_still_warns():
     assert incomplete_text(None) == ""
 
 
+def test_the_events_that_are_missing_are_those_of_the_worst_dataset():
+    partial = {"complete": False, "coverage": 0.5}
+    tt, data = {"name": "tt", "coverage": 0.5}, {"name": "data", "coverage": 1.0}
+    assert incomplete_text(partial | {"datasets": [tt]}) == "INCOMPLETE: 50.0 % of events"
+    both = incomplete_text(partial | {"datasets": [tt, data]})
+    assert both == "INCOMPLETE: 50.0 % of events in the worst dataset"
+
+
 @pytest.mark.parametrize(("ending", "magic"), [("png", b"\x89PNG"), ("pdf", b"%PDF"), ("svg", b"<?xml")])
 def test_the_same_figure_gives_the_same_bytes_and_no_other_files(tmp_path, ending, magic):
     contents = []

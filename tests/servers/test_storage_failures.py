@@ -6,10 +6,12 @@ import re
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
 from intccms.errors import ConfigError, OutputError
+from intccms.skimming.manifest import Manifest
 from intccms.utils.storage import Storage
 
 PATIENCE = 1.5
@@ -40,65 +42,66 @@ class FailureContract:
         behind.put("tt/a", b"old")
         return behind
 
+    @pytest.fixture
+    def impatient(self, storage):
+        return replace(storage, patience=PATIENCE)
+
     @pytest.mark.parametrize("name", OPERATIONS)
-    def test_a_server_that_hangs_is_an_error_in_a_bounded_time(self, storage, server, name):
+    def test_a_server_that_hangs_is_an_error_in_a_bounded_time(self, impatient, storage, server, name):
         server.hang()
         # XRootD counts whole seconds, and what was begun there is removed in one more
         with (
             takes(PATIENCE - 0.6, PATIENCE + 12),
             pytest.raises(OutputError, match=r"given up after \d s .*Check that the server is up"),
         ):
-            OPERATIONS[name](storage)
+            OPERATIONS[name](impatient)
         server.go_on()
         # what was asked for may still happen, wholly or not at all
         assert storage.size("tt/a") in ({None, 3} if name == "delete" else {3})
         assert storage.size("tt/b") in ({None, 3} if name == "put" else {None})
 
     @pytest.mark.parametrize("name", ["put", "get"])
-    def test_a_port_that_is_closed_is_an_error_in_a_bounded_time(self, storage, server, name):
+    def test_a_port_that_is_closed_is_an_error_in_a_bounded_time(self, impatient, storage, server, name):
         server.kill()
         with takes(0, PATIENCE + 12), pytest.raises(OutputError, match=r"given up after \d s"):
-            OPERATIONS[name](storage)
+            OPERATIONS[name](impatient)
 
     def test_a_server_that_is_started_again_meanwhile_is_waited_for(self, storage, server):
-        patient = Storage(storage.folder, storage.options, patience=20)
         server.kill()
-        writer = threading.Thread(target=patient.put, args=("tt/b", b"new"))
+        writer = threading.Thread(target=storage.put, args=("tt/b", b"new"))
         with takes(0.5, 15):
             writer.start()
             time.sleep(0.5)
             server.restart()
             writer.join()
-        assert patient.get("tt/a") == b"old"
-        assert patient.get("tt/b") == b"new"
+        assert storage.get("tt/a") == b"old"
+        assert storage.get("tt/b") == b"new"
 
-    def test_an_upload_that_stops_in_the_middle_leaves_no_half(self, storage, slow):
+    def test_an_upload_that_stops_in_the_middle_leaves_no_half(self, impatient, storage, slow):
         slow.hang(after=500_000)
         new = bytes(2_000_000)
         with takes(PATIENCE - 0.6, PATIENCE + 12), pytest.raises(OutputError, match=r"given up after \d s"):
-            storage.put("tt/a", new)
+            impatient.put("tt/a", new)
         slow.go_on()
         # the new one, at some time, if what the proxy kept back was all that lacked
         assert storage.get("tt/a") in {b"old", new}
         assert storage.sizes() in ({"tt/a": 3}, {"tt/a": len(new)})
 
     def test_a_connection_that_is_reset_in_an_upload_is_made_again(self, storage, slow):
-        patient = Storage(storage.folder, storage.options, patience=20)
         before = slow.connections
         slow.reset(times=2, after=300_000)
         content = b"0123456789" * 100_000
-        patient.put("tt/a", content)
-        assert patient.get("tt/a") == content
+        storage.put("tt/a", content)
+        assert storage.get("tt/a") == content
         assert slow.connections >= before + 3
 
     def test_a_connection_that_is_reset_in_a_download_is_made_again(self, storage, slow):
-        patient = Storage(storage.folder, storage.options, patience=20)
         content = b"0123456789" * 1_000_000
-        patient.put("tt/a", content)
+        storage.put("tt/a", content)
         slow.delay(0, 0.02)
         timer = threading.Timer(0.03, slow.reset, kwargs={"times": 1})
         timer.start()
-        assert patient.get("tt/a") == content
+        assert storage.get("tt/a") == content
         timer.join()
 
 
@@ -113,7 +116,7 @@ class TestXRootD(FailureContract):
 
     @pytest.fixture
     def behind(self, slow, new_name):
-        return Storage(f"root://127.0.0.1:{slow.port}//store/{new_name}", patience=PATIENCE)
+        return Storage(f"root://127.0.0.1:{slow.port}//store/{new_name}")
 
 
 class TestS3(FailureContract):
@@ -129,21 +132,20 @@ class TestS3(FailureContract):
     def behind(self, s3_server, slow, new_name):
         options = s3_server.options(port=slow.port)
         options["config_kwargs"]["retries"] = {"max_attempts": 0}  # of botocore; here ours are at work
-        return Storage(f"s3://bucket/{new_name}", options, patience=PATIENCE)
+        return Storage(f"s3://bucket/{new_name}", options)
 
     @pytest.mark.parametrize("code", ["SlowDown", "ServiceUnavailable"])
     def test_a_server_that_is_busy_for_a_while_is_asked_again(self, storage, slow, code):
-        patient = Storage(storage.folder, storage.options, patience=20)
         slow.answer(503, code, times=4)
-        patient.put("tt/b", b"new")
-        assert patient.get("tt/b") == b"new"
+        storage.put("tt/b", b"new")
+        assert storage.get("tt/b") == b"new"
         slow.answer(503, code, times=4)
-        assert patient.get("tt/a") == b"old"
+        assert storage.get("tt/a") == b"old"
 
-    def test_a_server_that_stays_busy_is_an_error_that_says_so(self, storage, slow):
+    def test_a_server_that_stays_busy_is_an_error_that_says_so(self, impatient, storage, slow):
         slow.answer(503, "ServiceUnavailable", times=1000)
         with takes(0, PATIENCE + 12), pytest.raises(OutputError, match=r"given up after \d s"):
-            storage.put("tt/b", b"new")
+            impatient.put("tt/b", b"new")
         slow.go_on()
         assert storage.size("tt/b") is None
 
@@ -227,3 +229,10 @@ class TestS3(FailureContract):
             ),
         ):
             Storage("s3://nowhere", s3_server.options()).put("a", b"")
+
+    def test_a_skim_is_not_called_absent_where_its_bucket_is(self, s3_server):
+        assert Manifest.load(Storage("s3://bucket/none", s3_server.options()), "tt") is None
+        with pytest.raises(
+            OutputError, match=r"cannot find files in s3://nowhere/.*: there is no such bucket. Create"
+        ):
+            Manifest.load(Storage("s3://nowhere/skims", s3_server.options()), "tt")

@@ -49,8 +49,9 @@ def incomplete_text(report: Mapping[str, Any] | None) -> str:
     coverage = report.get("coverage")
     if coverage is None:
         return "INCOMPLETE"
+    of = " in the worst dataset" if len(report.get("datasets", ())) > 1 else ""
     # Rounded down: 99.99 % must not read as 100 %.
-    return f"INCOMPLETE: {math.floor(coverage * 1000) / 10:.1f} % of events"
+    return f"INCOMPLETE: {math.floor(coverage * 1000) / 10:.1f} % of events{of}"
 
 
 def label_cms(

@@ -143,12 +143,13 @@ class Manifest:
         Raises
         ------
         OutputError
-            If it cannot be read, is damaged, or was written by a newer version; it says what to do.
+            If it or its bucket cannot be read, it is damaged, or was written by a newer version; it says what to do.
         """
         name = manifest_name(dataset)
         try:
             content = storage.get(name)
         except FileNotFoundError:
+            storage.check_bucket()
             return None
         where = masked_text(storage.url(name))
         try:

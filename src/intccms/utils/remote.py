@@ -203,6 +203,8 @@ class FsspecFiles:
 _of_thread = threading.local()
 _KEPT = 4
 """File systems that a thread keeps; those of fsspec are not all safe to be shared by threads."""
+_LONGEST_SET_UP = 30
+"""Seconds for a client of S3, in which it may ask others for credentials."""
 
 
 def _file_system(url: str, options: Mapping[str, Any]) -> Any:
@@ -218,13 +220,35 @@ def _file_system(url: str, options: Mapping[str, Any]) -> Any:
     key = (os.getpid(), url.partition("://")[0], repr(options), credentials)
     if key not in kept:
         _check_endpoint(url, options)
-        kept[key] = fsspec.core.url_to_fs(url, skip_instance_cache=True, **options)[0]
+        files = fsspec.core.url_to_fs(url, skip_instance_cache=True, **options)[0]
         if is_s3(url):
-            kept[key].close_session = _close_where_it_was_opened
+            files.close_session = _close_where_it_was_opened
+            _set_up(files)
+        kept[key] = files
         while len(kept) > _KEPT:
             kept.popitem(last=False)
     kept.move_to_end(key)
     return kept[key]
+
+
+def _set_up(files: Any) -> None:
+    """Have a file system of s3fs make its client, which takes a busy machine longer than one request.
+
+    Raises
+    ------
+    TimeoutError
+        If it takes so long that something it asks for credentials must be silent.
+    """
+    future = asyncio.run_coroutine_threadsafe(files.set_session(), files.loop)
+    try:
+        future.result(_LONGEST_SET_UP)
+    except TimeoutError:
+        if future.done():
+            raise
+        message = f"no credentials were found within {_LONGEST_SET_UP} s"
+        raise TimeoutError(message) from None
+    finally:
+        future.cancel()
 
 
 def _close_where_it_was_opened(loop: asyncio.AbstractEventLoop, client: Any) -> None:

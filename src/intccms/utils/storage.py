@@ -164,6 +164,27 @@ class Storage:
         found = {name: size for name, (size, _) in self._listing(folder).items()}
         return {name: size for name, size in found.items() if not is_temporary(name)}
 
+    def check_bucket(self) -> None:
+        """Tell a bucket of S3 that is not there from one without a file; other storage has none.
+
+        Raises
+        ------
+        OutputError
+            If there is none of this name, or the server cannot be asked.
+        """
+        if not is_s3(self.folder):
+            return
+        try:
+            self._persistently("", lambda files, path, deadline: files.size(path.split("/")[0], deadline))
+        except PermissionError:
+            return  # those who may use one folder of it need not be allowed to look at it
+        except FileNotFoundError:
+            missing = FileNotFoundError("there is no such bucket")
+            raise self._error(verb="find files in", name="", exc=missing) from None
+        except storage_errors() as exc:
+            hide_in_error(exc)
+            raise self._error(verb="find files in", name="", exc=exc) from (None if self.options else exc)
+
     def delete(self, names: Iterable[str]) -> None:
         """Remove files; absent ones are as good as removed.
 
