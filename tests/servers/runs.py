@@ -141,7 +141,9 @@ def start_run(
     general = {"executor": "iterative", **general}
     text = _CONFIG.format(datasets=datasets, general=general, folder=str(folder), at=at)
     (folder / "config.py").write_text(text)
-    variables = {**os.environ, "INTCCMS_PATIENCE": str(PATIENCE), **(environment or {})}
+    # limits of XRootD that this process has set for itself, with another patience, are not the run's
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("XRD_")}
+    variables = {**inherited, "INTCCMS_PATIENCE": str(PATIENCE), **(environment or {})}
     command = [sys.executable, "-m", "intccms", "run", str(folder / "config.py"), "--no-progress"]
     process = subprocess.Popen(
         command,
