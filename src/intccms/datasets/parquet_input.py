@@ -16,6 +16,7 @@ from coffea.nanoevents import NanoEventsFactory
 from intccms.datasets.counts import Counts, collections_of_lists
 from intccms.datasets.nanoevents import Schema, quiet_schema
 from intccms.datasets.reading import reading
+from intccms.utils.xrootd import is_xrootd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -154,7 +155,9 @@ def _opened(url: str) -> Any:
     import fsspec
 
     with _told_why(url):
-        return fsspec.open(url, "rb").open()
+        # where else a server that does not answer may have the file would be one more question that it does not answer
+        options = {"locate_all_sources": False} if is_xrootd(url) else {}
+        return fsspec.open(url, "rb", **options).open()
 
 
 @contextmanager
